@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The gate: formatting, lints, documentation, dependencies, tests. Green before every commit.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "cargo fmt"
+cargo fmt --all --check
+
+step "cargo clippy"
+cargo clippy --locked --all-targets -- -D warnings
+
+step "cargo doc"
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+step "shell scripts"
+for script in scripts/*.sh; do bash -n "$script"; done
+
+if cargo deny --version >/dev/null 2>&1; then
+    step "cargo deny"
+    cargo deny --locked check
+elif cargo audit --version >/dev/null 2>&1; then
+    step "cargo audit"
+    cargo audit
+else
+    step "SKIPPED: neither cargo-deny nor cargo-audit is installed; dependencies were not checked"
+fi
+
+step "tests"
+scripts/test.sh

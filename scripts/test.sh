@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Runs every test. Needs the Rust toolchain and nothing else; what is missing is named, not passed over.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cargo test --locked --doc --quiet
+if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --locked --no-fail-fast "$@"
+else
+    echo "cargo-nextest is not installed: running the same tests with cargo test" >&2
+    cargo test --locked --no-fail-fast --lib --bins --tests "$@"
+fi

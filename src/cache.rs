@@ -1,0 +1,194 @@
+//! The facade: what every door calls, and all it may call.
+//!
+//! It checks a command, has it done, and tells how the node is. Doors turn bytes into commands and
+//! replies into bytes and name nothing behind this.
+
+mod status;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::clock;
+use crate::command::{Command, Condition, Put, Reply, Stored};
+use crate::entry::Key;
+use crate::error::Error;
+use crate::limits::{BATCH_COMMANDS_MAX, ID_ATTEMPTS_MAX};
+use crate::router::Router;
+use crate::supervision::{CrashError, Supervisor, Tree};
+
+pub use status::{
+    ClusterStatus, Explanation, MemberState, MemberStatus, MemoryStatus, NodeState, RequestStatus,
+    ShardStatus, Status,
+};
+
+/// Where the counter of [`Cache::put_next`] is kept. Counters are held apart from entries, so that
+/// no key can be taken by it.
+const NEXT_ID: &str = "next-id";
+
+/// The cache of this node. Clones are the same cache.
+#[derive(Clone)]
+pub struct Cache {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    node: String,
+    boot_id: String,
+    started: Instant,
+    value_bytes_max: usize,
+    router: Router,
+    supervisor: Supervisor,
+    state: watch::Sender<NodeState>,
+}
+
+impl Cache {
+    /// A cache over `router`, on the node of that name. `boot_id` tells one run of a node from
+    /// another.
+    #[must_use]
+    pub fn new(
+        node: String,
+        boot_id: String,
+        value_bytes_max: usize,
+        router: Router,
+        supervisor: Supervisor,
+    ) -> Self {
+        let state = watch::Sender::new(NodeState::Starting);
+        let started = Instant::now();
+        let inner = Inner {
+            node,
+            boot_id,
+            started,
+            value_bytes_max,
+            router,
+            supervisor,
+            state,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Has one command done.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], which says whether a write may have happened.
+    pub async fn run_one(&self, command: Command) -> Result<Reply, Error> {
+        self.check(&command)?;
+        self.inner.router.run_one(command, clock::now()).await
+    }
+
+    /// Has commands done, those of one shard in order, and returns what became of each, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BatchTooLarge`] for all of them; any other for a command on its own.
+    pub async fn run(&self, commands: Vec<Command>) -> Result<Vec<Result<Reply, Error>>, Error> {
+        if BATCH_COMMANDS_MAX < commands.len() {
+            let commands_max = BATCH_COMMANDS_MAX;
+            return Err(Error::BatchTooLarge {
+                commands: commands.len(),
+                commands_max,
+            });
+        }
+        let checks: Vec<_> = commands.iter().map(|command| self.check(command)).collect();
+        if checks.iter().all(Result::is_ok) {
+            return Ok(self.inner.router.run(commands, clock::now()).await);
+        }
+        let allowed = commands
+            .into_iter()
+            .zip(&checks)
+            .filter(|(_, check)| check.is_ok());
+        let allowed = allowed.map(|(command, _)| command).collect();
+        let mut replies = self
+            .inner
+            .router
+            .run(allowed, clock::now())
+            .await
+            .into_iter();
+        let answer = |check: Result<(), Error>| {
+            check.and_then(|()| replies.next().unwrap_or(Err(Error::Down { shard: 0 })))
+        };
+        Ok(checks.into_iter().map(answer).collect())
+    }
+
+    /// Stores a value under the next id of a counter that starts at 1, and returns the id.
+    ///
+    /// Ids whose decimal string is a key already are passed over, so that no entry is overwritten.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cache::run_one`], and [`Error::IdsTaken`] if too many ids in a row are keys.
+    pub async fn put_next(&self, put: Put) -> Result<u64, Error> {
+        let name = Key::from_static(NEXT_ID);
+        for _ in 0..ID_ATTEMPTS_MAX {
+            let Reply::Id(id) = self.run_one(Command::NextId(name.clone())).await? else {
+                continue;
+            };
+            let Ok(key) = Key::new(id.to_string()) else {
+                continue;
+            };
+            let put = Put {
+                key,
+                condition: Condition::Absent,
+                ..put.clone()
+            };
+            if self.run_one(Command::Put(put)).await? != Reply::Stored(Stored::Refused) {
+                return Ok(id);
+            }
+        }
+        Err(Error::IdsTaken {
+            attempts: ID_ATTEMPTS_MAX,
+        })
+    }
+
+    /// The name of this node.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.inner.node
+    }
+
+    /// The largest value that is stored, in bytes.
+    #[must_use]
+    pub fn value_bytes_max(&self) -> usize {
+        self.inner.value_bytes_max
+    }
+
+    /// The supervision tree as it is.
+    #[must_use]
+    pub fn tree(&self) -> Arc<Tree> {
+        self.inner.supervisor.tree()
+    }
+
+    /// Makes a supervised actor panic, for demonstrations.
+    ///
+    /// # Errors
+    ///
+    /// [`CrashError`]; nothing was crashed.
+    pub async fn crash(&self, child: &str) -> Result<(), CrashError> {
+        self.inner.supervisor.crash(child).await
+    }
+
+    /// What this node is about to do with requests.
+    #[must_use]
+    pub fn state(&self) -> NodeState {
+        *self.inner.state.borrow()
+    }
+
+    /// Publishes what this node is about to do with requests.
+    pub fn set_state(&self, state: NodeState) {
+        self.inner.state.send_replace(state);
+    }
+
+    fn check(&self, command: &Command) -> Result<(), Error> {
+        match command {
+            Command::Put(put) if self.inner.value_bytes_max < put.value.len() => {
+                let (bytes, bytes_max) = (put.value.len(), self.inner.value_bytes_max);
+                Err(Error::ValueTooLarge { bytes, bytes_max })
+            }
+            Command::Put(_) | Command::Get(_) | Command::Delete(_) | Command::NextId(_) => Ok(()),
+        }
+    }
+}

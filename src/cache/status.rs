@@ -1,0 +1,224 @@
+//! How the node is, as plain data for `/status`, `/explain` and `/metrics`.
+
+use serde::Serialize;
+
+use super::Cache;
+use crate::clock;
+use crate::entry::Key;
+use crate::partition::SLOTS;
+use crate::router::Router;
+use crate::supervision::Kind;
+
+/// What a node does with requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeState {
+    /// It is not complete yet.
+    Starting,
+    /// It serves.
+    Ready,
+    /// It answers what it has begun and takes no more.
+    Draining,
+}
+
+/// The answer to "how is this node?".
+#[derive(Clone, Debug, Serialize)]
+#[expect(
+    missing_docs,
+    reason = "the fields are those of the contract, under the same names"
+)]
+pub struct Status {
+    pub node: String,
+    pub boot_id: String,
+    pub version: &'static str,
+    pub state: NodeState,
+    pub uptime_ms: u64,
+    pub shards: Vec<ShardStatus>,
+    pub memory: MemoryStatus,
+    pub requests: RequestStatus,
+    pub cluster: ClusterStatus,
+}
+
+/// One shard. `queue` is the writes that wait, `bytes` what its entries and their index take.
+#[derive(Clone, Debug, Serialize)]
+#[expect(
+    missing_docs,
+    reason = "the fields are those of the contract, under the same names"
+)]
+pub struct ShardStatus {
+    pub id: usize,
+    pub entries: usize,
+    pub bytes: usize,
+    pub queue: usize,
+    pub restarts: u64,
+}
+
+/// The memory of all shards together.
+#[derive(Clone, Debug, Serialize)]
+#[expect(
+    missing_docs,
+    reason = "the fields are those of the contract, under the same names"
+)]
+pub struct MemoryStatus {
+    pub limit_bytes: usize,
+    pub used_bytes: usize,
+}
+
+/// What was asked of all shards together, since the node started.
+#[derive(Clone, Debug, Serialize)]
+#[expect(
+    missing_docs,
+    reason = "the fields are those of the contract, under the same names"
+)]
+pub struct RequestStatus {
+    pub hits: u64,
+    pub misses: u64,
+    pub writes: u64,
+    pub evictions: u64,
+}
+
+/// The cluster as this node sees it. A node alone is a cluster of one.
+#[derive(Clone, Debug, Serialize)]
+#[expect(
+    missing_docs,
+    reason = "the fields are those of the contract, under the same names"
+)]
+pub struct ClusterStatus {
+    pub epoch: u64,
+    pub moving: u64,
+    pub members: Vec<MemberStatus>,
+}
+
+/// One member. `addr` is where other nodes reach it, null where it does not listen for them.
+#[derive(Clone, Debug, Serialize)]
+#[expect(
+    missing_docs,
+    reason = "the fields are those of the contract, under the same names"
+)]
+pub struct MemberStatus {
+    pub node: String,
+    pub addr: Option<String>,
+    pub state: MemberState,
+    pub slots: u16,
+}
+
+/// What a member is to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberState {
+    /// It serves its slots.
+    Alive,
+    /// It hands them over and goes.
+    Leaving,
+}
+
+/// Where a key is and what is known of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    /// The key asked for.
+    pub key: String,
+    /// Its slot, as Redis Cluster computes it.
+    pub slot: u16,
+    /// The node that owns the slot.
+    pub owner: String,
+    /// The shard on that node.
+    pub shard: usize,
+    /// Whether a `GET` would find it.
+    pub present: bool,
+    /// Why not, where it is not.
+    pub reason: Option<&'static str>,
+    /// The version of the entry.
+    pub version: Option<String>,
+    /// Bytes of the value.
+    pub bytes: Option<usize>,
+    /// Milliseconds until the entry ends; null for never.
+    pub ttl_ms: Option<u64>,
+}
+
+impl Cache {
+    /// How this node is.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let inner = &self.inner;
+        let tree = self.tree();
+        let mut restarts = tree
+            .children
+            .iter()
+            .filter(|child| child.kind == Kind::Shard);
+        let stats: Vec<_> = inner
+            .router
+            .shards()
+            .iter()
+            .map(|shard| shard.stats())
+            .collect();
+        let shards = stats.iter().map(|shard| ShardStatus {
+            id: shard.id,
+            entries: shard.table.entries,
+            bytes: shard.table.used_bytes,
+            queue: shard.queue,
+            restarts: restarts.next().map_or(0, |child| child.restarts),
+        });
+        let uptime_ms = u64::try_from(inner.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Status {
+            node: inner.node.clone(),
+            boot_id: inner.boot_id.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            state: self.state(),
+            uptime_ms,
+            shards: shards.collect(),
+            memory: MemoryStatus {
+                limit_bytes: stats.iter().map(|shard| shard.table.limit_bytes).sum(),
+                used_bytes: stats.iter().map(|shard| shard.table.used_bytes).sum(),
+            },
+            requests: RequestStatus {
+                hits: stats.iter().map(|shard| shard.hits).sum(),
+                misses: stats.iter().map(|shard| shard.misses).sum(),
+                writes: stats.iter().map(|shard| shard.writes).sum(),
+                evictions: stats.iter().map(|shard| shard.table.evictions).sum(),
+            },
+            cluster: ClusterStatus {
+                epoch: 1,
+                moving: 0,
+                members: vec![self.member()],
+            },
+        }
+    }
+
+    fn member(&self) -> MemberStatus {
+        let state = match self.state() {
+            NodeState::Starting | NodeState::Ready => MemberState::Alive,
+            NodeState::Draining => MemberState::Leaving,
+        };
+        MemberStatus {
+            node: self.inner.node.clone(),
+            addr: None,
+            state,
+            slots: SLOTS,
+        }
+    }
+
+    /// Where `key` is, whether it is there, and why not.
+    #[must_use]
+    pub fn explain(&self, key: &Key) -> Explanation {
+        let now = clock::now();
+        let router = &self.inner.router;
+        let entry = router.shard_of(key).peek(key, now);
+        let left_ms = |end: crate::entry::Millis| end.0.saturating_sub(now.0);
+        Explanation {
+            key: String::from_utf8_lossy(key.as_bytes()).into_owned(),
+            slot: Router::slot_of(key).0,
+            owner: self.inner.node.clone(),
+            shard: router.shard_index_of(key),
+            present: entry.is_some(),
+            reason: entry
+                .is_none()
+                .then_some("never written, or deleted, expired or evicted since"),
+            version: entry.as_ref().map(|entry| entry.version.to_string()),
+            bytes: entry.as_ref().map(|entry| entry.value.len()),
+            ttl_ms: entry
+                .as_ref()
+                .and_then(|entry| entry.expires_at)
+                .map(left_ms),
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! The configuration: read from flags, environment, file and defaults, checked once.
+//!
+//! Past [`Config::load`] nothing is text any more: each value is within its bounds, and the relations
+//! between values hold.
+
+mod flags;
+mod secret;
+mod settings;
+mod sources;
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+
+use bytesize::ByteSize;
+
+use crate::limits::{
+    MEMORY_BYTES_MAX, NODE_NAME_BYTES_MAX, SHARD_MEMORY_BYTES_MIN, SHARDS_MAX, VALUE_BYTES_CEILING,
+};
+
+pub use flags::Flags;
+pub use secret::Secret;
+pub use settings::{Effective, Source};
+
+use settings::{Name, Settings};
+
+/// What a node is started with.
+#[derive(Debug)]
+pub struct Config {
+    /// Where the HTTP door listens; `None` for no door.
+    pub http: Option<SocketAddr>,
+    /// The name of the node, unique in its cluster.
+    pub node: String,
+    /// How many shards write.
+    pub shards: NonZeroUsize,
+    /// The bound on cached data and its index, all shards together.
+    pub memory_bytes: usize,
+    /// The largest value that is stored.
+    pub value_bytes_max: usize,
+    /// What clients must present, if anything.
+    pub token: Option<Secret>,
+    /// Whether actors may be crashed from outside.
+    pub has_demo: bool,
+    /// What is logged.
+    pub log: tracing::level_filters::LevelFilter,
+    /// How it is logged.
+    pub log_format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// An object a line, for programs.
+    Json,
+}
+
+/// A value that is not allowed; nothing was started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} = {value:?} (from {source_of_value}): {reason}")]
+pub struct ConfigError {
+    name: String,
+    value: String,
+    source_of_value: String,
+    reason: String,
+}
+
+impl Config {
+    /// Reads the sources in their order and checks what they say.
+    ///
+    /// # Errors
+    ///
+    /// The first value that is not allowed, with its setting and what is.
+    pub fn load(flags: &Flags) -> Result<(Self, Vec<Effective>), ConfigError> {
+        Self::from_settings(Settings::load(flags, &|name| std::env::var(name).ok())?)
+    }
+
+    fn from_settings(mut settings: Settings) -> Result<(Self, Vec<Effective>), ConfigError> {
+        settings.refuse_what_is_not_built()?;
+        let shards = settings.parse(Name::Shards, shards)?;
+        let memory_bytes = settings.parse(Name::Memory, memory)?;
+        let shard_bytes = memory_bytes / shards.get();
+        if shard_bytes < SHARD_MEMORY_BYTES_MIN {
+            let least = ByteSize((SHARD_MEMORY_BYTES_MIN * shards.get()) as u64);
+            let reason = format!("allowed: at least {least} for {shards} shards");
+            return Err(settings.error(Name::Memory, reason));
+        }
+        // The default gives way to a small memory; what was asked for does not.
+        settings.lower_default(Name::MaxValue, shard_bytes / 2);
+        let value_bytes_max = settings.parse(Name::MaxValue, max_value)?;
+        if shard_bytes / 2 < value_bytes_max {
+            let most = ByteSize((shard_bytes / 2) as u64);
+            let reason = format!("allowed: up to {most}, half the memory of a shard");
+            return Err(settings.error(Name::MaxValue, reason));
+        }
+        let http = settings.parse(Name::Http, listener)?;
+        let token = settings.secret(Name::TokenFile, "SMACHE_TOKEN")?;
+        settings.secret(Name::CookieFile, "SMACHE_COOKIE")?;
+        let is_insecure = settings.parse(Name::Insecure, switch)?;
+        let is_public = http.is_some_and(|addr| !addr.ip().is_loopback());
+        if is_public && token.is_none() && !is_insecure {
+            let reason = "listens off loopback without a token; allowed: a loopback address, or set \
+                          --token-file or SMACHE_TOKEN, or --insecure";
+            return Err(settings.error(Name::Http, reason));
+        }
+        let config = Self {
+            http,
+            node: settings.parse(Name::Node, node_name)?,
+            shards,
+            memory_bytes,
+            value_bytes_max,
+            token,
+            has_demo: settings.parse(Name::Demo, switch)?,
+            log: settings.parse(Name::Log, log_level)?,
+            log_format: settings.parse(Name::LogFormat, log_format)?,
+        };
+        Ok((config, settings.into_effective()))
+    }
+}
+
+/// A parser says what is allowed where it fails.
+type Parsed<T> = Result<T, String>;
+
+fn shards(text: &str) -> Parsed<NonZeroUsize> {
+    let shards = text
+        .parse()
+        .ok()
+        .filter(|shards: &NonZeroUsize| shards.get() <= SHARDS_MAX);
+    shards.ok_or_else(|| format!("allowed: a whole number from 1 to {SHARDS_MAX}"))
+}
+
+fn memory(text: &str) -> Parsed<usize> {
+    size(text, MEMORY_BYTES_MAX)
+}
+
+fn max_value(text: &str) -> Parsed<usize> {
+    size(text, VALUE_BYTES_CEILING)
+}
+
+fn size(text: &str, bytes_max: usize) -> Parsed<usize> {
+    let bytes = text
+        .parse::<ByteSize>()
+        .ok()
+        .and_then(|size| usize::try_from(size.0).ok());
+    bytes
+        .filter(|bytes| (1..=bytes_max).contains(bytes))
+        .ok_or_else(|| {
+            format!(
+                "allowed: a size like 64KiB or 256MiB, up to {}",
+                ByteSize(bytes_max as u64)
+            )
+        })
+}
+
+fn listener(text: &str) -> Parsed<Option<SocketAddr>> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let local = text
+        .strip_prefix("localhost:")
+        .and_then(|port| port.parse().ok());
+    let local = local.map(|port| SocketAddr::new(IpAddr::from([127, 0, 0, 1]), port));
+    let addr = local.or_else(|| text.parse().ok());
+    addr.map(Some).ok_or_else(|| {
+        "allowed: an address with a port like 127.0.0.1:4000 or [::1]:4000, or off".to_owned()
+    })
+}
+
+fn node_name(text: &str) -> Parsed<String> {
+    let is_allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"\\,".contains(&byte);
+    if text.is_empty() || NODE_NAME_BYTES_MAX < text.len() || !text.bytes().all(is_allowed) {
+        return Err(format!(
+            "allowed: 1 to {NODE_NAME_BYTES_MAX} visible ASCII characters without quote, backslash \
+             and comma, like smache@localhost"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+fn switch(text: &str) -> Parsed<bool> {
+    match text {
+        "true" | "1" | "on" | "yes" => Ok(true),
+        "false" | "0" | "off" | "no" | "" => Ok(false),
+        _ => Err("allowed: true or false".to_owned()),
+    }
+}
+
+fn log_level(text: &str) -> Parsed<tracing::level_filters::LevelFilter> {
+    // The parser of the crate takes numbers as well, which nobody could read.
+    let is_word = text.bytes().all(|byte| byte.is_ascii_lowercase());
+    text.parse()
+        .ok()
+        .filter(|_| is_word)
+        .ok_or_else(|| "allowed: off, error, warn, info, debug, trace".to_owned())
+}
+
+fn log_format(text: &str) -> Parsed<LogFormat> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("allowed: text, json".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn load(flags: &[&str], env: &[(&str, &str)]) -> Result<(Config, Vec<Effective>), String> {
+        let flags = Flags::parse_from_words(flags);
+        let env: HashMap<_, _> = env.iter().copied().collect();
+        Settings::load(&flags, &|name| {
+            env.get(name).map(|value| (*value).to_owned())
+        })
+        .and_then(Config::from_settings)
+        .map_err(|error| error.to_string())
+    }
+
+    fn error(flags: &[&str], env: &[(&str, &str)]) -> String {
+        load(flags, env).err().unwrap_or_default()
+    }
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let (config, effective) = load(&[], &[]).unwrap();
+        assert_eq!(config.http, Some("127.0.0.1:4000".parse().unwrap()));
+        assert_eq!(
+            (config.node.as_str(), config.shards.get()),
+            ("smache@localhost", 4)
+        );
+        assert_eq!(
+            (config.memory_bytes, config.value_bytes_max),
+            (256 << 20, 1 << 20)
+        );
+        assert!(config.token.is_none() && !config.has_demo);
+        assert!(
+            effective
+                .iter()
+                .all(|setting| setting.source == Source::Default)
+        );
+    }
+
+    #[test]
+    fn a_flag_is_before_the_environment_and_that_before_the_file() {
+        let file = file("shards = 2\nnode = \"file@x\"\nmemory = \"64MiB\"\ndemo = true\n");
+        let path = file.path().to_str().unwrap();
+        let env = [("SMACHE_SHARDS", "3"), ("SMACHE_NODE", "env@x")];
+        let (config, effective) = load(&["--config", path, "--shards", "5"], &env).unwrap();
+        assert_eq!((config.shards.get(), config.node.as_str()), (5, "env@x"));
+        assert_eq!(config.memory_bytes, 64 << 20);
+        assert!(config.has_demo);
+        let source = |name| {
+            effective
+                .iter()
+                .find(|s| s.name == name)
+                .unwrap()
+                .source
+                .to_string()
+        };
+        assert_eq!(source("shards"), "--shards");
+        assert_eq!(source("node"), "SMACHE_NODE");
+        assert_eq!(source("memory"), path);
+        assert_eq!(source("log"), "default");
+    }
+
+    #[test]
+    fn the_names_of_the_original_still_work() {
+        let (config, _) = load(&[], &[("PORT", "4321"), ("SHARD_LIMIT", "7")]).unwrap();
+        assert_eq!(
+            config.http.map(|addr| addr.to_string()).as_deref(),
+            Some("127.0.0.1:4321")
+        );
+        assert_eq!(config.shards.get(), 7);
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_source_and_what_is_allowed() {
+        assert_eq!(
+            error(&["--shards", "0"], &[]),
+            "shards = \"0\" (from --shards): allowed: a whole number from 1 to 1024"
+        );
+        for (flags, name) in [
+            (["--http", "4000x"], "http"),
+            (["--memory", "lots"], "memory"),
+            (["--memory", "1KiB"], "memory"),
+            (["--max-value", "65MiB"], "max-value"),
+            (["--max-value", "40MiB"], "max-value"),
+            (["--node", "a b"], "node"),
+            (["--log", "loud"], "log"),
+            (["--log-format", "xml"], "log-format"),
+            (["--token-file", "/nonexistent"], "token-file"),
+            (["--resp", "127.0.0.1:6379"], "resp"),
+            (["--join", "a:1"], "join"),
+        ] {
+            let error = error(&flags, &[]);
+            assert!(error.starts_with(&format!("{name} = ")), "{error}");
+            assert!(
+                error.contains("allowed:") && !error.contains('\n'),
+                "{error}"
+            );
+        }
+        assert!(error(&[], &[("PORT", "http")]).contains("from PORT"));
+        assert!(error(&[], &[("SMACHE_DEMO", "maybe")]).contains("allowed: true or false"));
+    }
+
+    #[test]
+    fn a_file_with_an_unknown_name_is_refused() {
+        let file = file("shard = 2\n");
+        let error = error(&["--config", file.path().to_str().unwrap()], &[]);
+        assert!(
+            error.contains("shard") && error.contains("allowed: http, node,"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn listening_off_loopback_needs_a_secret_or_the_word_insecure() {
+        let public = ["--http", "0.0.0.0:4000"];
+        assert!(error(&public, &[]).contains("without a token"));
+        assert!(load(&public, &[("SMACHE_TOKEN", "secret")]).is_ok());
+        assert!(load(&public, &[("SMACHE_INSECURE", "true")]).is_ok());
+        assert!(load(&["--http", "[::1]:4000"], &[]).is_ok());
+    }
+
+    #[test]
+    fn a_secret_is_read_from_its_file_and_never_shown() {
+        let file = file("hush-hush\n");
+        let flags = ["--token-file", file.path().to_str().unwrap()];
+        let (config, effective) = load(&flags, &[("SMACHE_COOKIE", "biscuit")]).unwrap();
+        assert_eq!(
+            config.token.as_ref().map(Secret::as_bytes),
+            Some(b"hush-hush".as_slice())
+        );
+        let shown = format!("{config:?} {effective:?}");
+        assert!(
+            !shown.contains("hush") && !shown.contains("biscuit"),
+            "{shown}"
+        );
+        assert!(!error(&[], &[("SMACHE_TOKEN", "with\nnewline")]).contains("newline"));
+    }
+
+    #[test]
+    fn a_small_memory_lowers_the_default_of_the_largest_value() {
+        let (config, _) = load(&["--memory", "2MiB"], &[]).unwrap();
+        assert_eq!(config.value_bytes_max, 256 << 10);
+    }
+}

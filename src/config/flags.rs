@@ -1,0 +1,94 @@
+//! The flags of `smache serve` and `smache config`, as text: what they mean is checked elsewhere.
+
+use super::settings::Name;
+
+/// Every setting that can be given on the command line.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Flags {
+    /// TOML file of settings under the names of these flags; unknown names are refused
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<String>,
+    /// HTTP listener, or off (default 127.0.0.1:4000; env SMACHE_HTTP, or PORT for the port)
+    #[arg(long, value_name = "ADDR")]
+    http: Option<String>,
+    /// Name of this node, unique in its cluster (default smache@localhost; env SMACHE_NODE)
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// Shard actors, 1 to 1024 (default 4; env SMACHE_SHARDS, SHARD_LIMIT)
+    #[arg(long, value_name = "N")]
+    shards: Option<String>,
+    /// Bound on cached data and its index, all shards together (default 256MiB)
+    /// (env SMACHE_MEMORY)
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<String>,
+    /// Largest value accepted, up to 64MiB and half the memory of a shard (default 1MiB)
+    /// (env SMACHE_MAX_VALUE)
+    #[arg(long, value_name = "SIZE")]
+    max_value: Option<String>,
+    /// Redis protocol listener; not in this version, must be off (env SMACHE_RESP)
+    #[arg(long, value_name = "ADDR")]
+    resp: Option<String>,
+    /// Listener for other nodes; not in this version, must be off (env SMACHE_CLUSTER)
+    #[arg(long, value_name = "ADDR")]
+    cluster: Option<String>,
+    /// How other nodes reach this one; not in this version (env SMACHE_ADVERTISE)
+    #[arg(long, value_name = "ADDR")]
+    advertise: Option<String>,
+    /// Other nodes to find; not in this version (env SMACHE_JOIN, UPLINK_NODE)
+    #[arg(long, value_name = "LIST")]
+    join: Option<String>,
+    /// File with the cluster secret; checked, and used once nodes form clusters
+    /// (env SMACHE_COOKIE_FILE, or SMACHE_COOKIE for the secret itself)
+    #[arg(long, value_name = "FILE")]
+    cookie_file: Option<String>,
+    /// File with the token clients must present (env SMACHE_TOKEN_FILE, or SMACHE_TOKEN for the
+    /// token itself)
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<String>,
+    /// Allow listening off loopback without secrets (env SMACHE_INSECURE)
+    #[arg(long)]
+    insecure: bool,
+    /// Enable crashing actors from outside, for demonstrations (env SMACHE_DEMO)
+    #[arg(long)]
+    demo: bool,
+    /// off, error, warn, info, debug or trace, on standard error (default info; env SMACHE_LOG)
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+    /// text or json (default text; env SMACHE_LOG_FORMAT)
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+impl Flags {
+    /// What was given for a setting.
+    pub(super) fn value(&self, name: Name) -> Option<String> {
+        match name {
+            Name::Http => self.http.clone(),
+            Name::Node => self.node.clone(),
+            Name::Shards => self.shards.clone(),
+            Name::Memory => self.memory.clone(),
+            Name::MaxValue => self.max_value.clone(),
+            Name::Resp => self.resp.clone(),
+            Name::Cluster => self.cluster.clone(),
+            Name::Advertise => self.advertise.clone(),
+            Name::Join => self.join.clone(),
+            Name::CookieFile => self.cookie_file.clone(),
+            Name::TokenFile => self.token_file.clone(),
+            Name::Insecure => self.insecure.then(|| "true".to_owned()),
+            Name::Demo => self.demo.then(|| "true".to_owned()),
+            Name::Log => self.log.clone(),
+            Name::LogFormat => self.log_format.clone(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn parse_from_words(words: &[&str]) -> Self {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            flags: Flags,
+        }
+        let words = std::iter::once("smache").chain(words.iter().copied());
+        <Line as clap::Parser>::try_parse_from(words).unwrap().flags
+    }
+}

@@ -1,0 +1,296 @@
+//! The settings there are, and where the value of each came from.
+
+use std::fmt;
+
+use bytesize::ByteSize;
+use serde::{Serialize, Serializer};
+
+use super::secret::Secret;
+use super::{ConfigError, Flags, Parsed, sources};
+use crate::limits::SECRET_BYTES_MAX;
+
+/// One setting, with its value and source, as `smache config` prints it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Effective {
+    /// The name, as on the command line and in the file.
+    pub name: &'static str,
+    /// The value, as it was given.
+    pub value: String,
+    /// Where it came from.
+    pub source: Source,
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The flag of that name.
+    Flag(&'static str),
+    /// The variable of that name.
+    Env(&'static str),
+    /// The configuration file.
+    File(String),
+    /// Nobody said anything.
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) => write!(f, "--{name}"),
+            Self::Env(name) => f.write_str(name),
+            Self::File(path) => f.write_str(path),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+impl Serialize for Source {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The name of a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    Http,
+    Node,
+    Shards,
+    Memory,
+    MaxValue,
+    Resp,
+    Cluster,
+    Advertise,
+    Join,
+    CookieFile,
+    TokenFile,
+    Insecure,
+    Demo,
+    Log,
+    LogFormat,
+}
+
+/// What is fixed about a setting.
+struct Definition {
+    name: Name,
+    text: &'static str,
+    env: &'static [&'static str],
+    default: &'static str,
+}
+
+const fn define(
+    name: Name,
+    text: &'static str,
+    env: &'static [&'static str],
+    default: &'static str,
+) -> Definition {
+    Definition {
+        name,
+        text,
+        env,
+        default,
+    }
+}
+
+/// Every setting, in the order of the contract.
+const DEFINITIONS: [Definition; 15] = [
+    define(
+        Name::Http,
+        "http",
+        &["SMACHE_HTTP", "PORT"],
+        "127.0.0.1:4000",
+    ),
+    define(Name::Node, "node", &["SMACHE_NODE"], "smache@localhost"),
+    define(
+        Name::Shards,
+        "shards",
+        &["SMACHE_SHARDS", "SHARD_LIMIT"],
+        "4",
+    ),
+    define(Name::Memory, "memory", &["SMACHE_MEMORY"], "256MiB"),
+    define(Name::MaxValue, "max-value", &["SMACHE_MAX_VALUE"], "1MiB"),
+    define(Name::Resp, "resp", &["SMACHE_RESP"], "off"),
+    define(Name::Cluster, "cluster", &["SMACHE_CLUSTER"], "off"),
+    define(Name::Advertise, "advertise", &["SMACHE_ADVERTISE"], ""),
+    define(Name::Join, "join", &["SMACHE_JOIN", "UPLINK_NODE"], ""),
+    define(Name::CookieFile, "cookie-file", &["SMACHE_COOKIE_FILE"], ""),
+    define(Name::TokenFile, "token-file", &["SMACHE_TOKEN_FILE"], ""),
+    define(Name::Insecure, "insecure", &["SMACHE_INSECURE"], "false"),
+    define(Name::Demo, "demo", &["SMACHE_DEMO"], "false"),
+    define(Name::Log, "log", &["SMACHE_LOG"], "info"),
+    define(
+        Name::LogFormat,
+        "log-format",
+        &["SMACHE_LOG_FORMAT"],
+        "text",
+    ),
+];
+
+const SECRET_SHOWN: &str = "(secret)";
+
+/// The value of every setting.
+pub(super) struct Settings {
+    values: Vec<(Name, Effective)>,
+    secrets: Vec<(&'static str, String)>,
+}
+
+impl Settings {
+    /// Reads each setting from the first source that has it.
+    pub(super) fn load(
+        flags: &Flags,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let names: Vec<_> = DEFINITIONS
+            .iter()
+            .map(|definition| definition.text)
+            .collect();
+        let path = flags.config.clone().or_else(|| env("SMACHE_CONFIG"));
+        let file = path.map_or(Ok(vec![]), |path| sources::read_file(&path, &names))?;
+        let value_of = |definition: &Definition| {
+            let text = definition.text;
+            if let Some(value) = flags.value(definition.name) {
+                return (value, Source::Flag(text));
+            }
+            let set = definition
+                .env
+                .iter()
+                .find_map(|name| env(name).map(|value| (*name, value)));
+            if let Some((name, value)) = set {
+                return (sources::env_value(name, value), Source::Env(name));
+            }
+            match file.iter().find(|(name, ..)| name == text) {
+                Some((_, value, path)) => (value.clone(), Source::File(path.clone())),
+                None => (definition.default.to_owned(), Source::Default),
+            }
+        };
+        let values = DEFINITIONS.iter().map(|definition| {
+            let (value, source) = value_of(definition);
+            (
+                definition.name,
+                Effective {
+                    name: definition.text,
+                    value,
+                    source,
+                },
+            )
+        });
+        let secrets = ["SMACHE_TOKEN", "SMACHE_COOKIE"];
+        let secrets = secrets
+            .into_iter()
+            .filter_map(|name| env(name).map(|value| (name, value)));
+        Ok(Self {
+            values: values.collect(),
+            secrets: secrets.collect(),
+        })
+    }
+
+    /// The checked value of a setting.
+    pub(super) fn parse<T>(
+        &self,
+        name: Name,
+        parse: impl Fn(&str) -> Parsed<T>,
+    ) -> Result<T, ConfigError> {
+        parse(&self.effective(name).value).map_err(|allowed| self.error(name, allowed))
+    }
+
+    /// The secret in the file of setting `name`, else in the variable `variable`, if any.
+    pub(super) fn secret(
+        &mut self,
+        name: Name,
+        variable: &'static str,
+    ) -> Result<Option<Secret>, ConfigError> {
+        let path = self.effective(name).value.clone();
+        if !path.is_empty() {
+            let text = sources::read_secret(&path).map_err(|reason| self.error(name, reason))?;
+            return match is_secret(&text) {
+                true => Ok(Some(Secret::new(text))),
+                false => Err(self.error(name, format!("the file is wrong; {}", allowed_secret()))),
+            };
+        }
+        let given = self.secrets.iter().find(|(name, _)| *name == variable);
+        let Some(text) = given.map(|(_, value)| value.clone()) else {
+            return Ok(None);
+        };
+        if let Some((_, setting)) = self.values.iter_mut().find(|(n, _)| *n == name) {
+            setting.value = SECRET_SHOWN.to_owned();
+            setting.source = Source::Env(variable);
+        }
+        if is_secret(&text) {
+            return Ok(Some(Secret::new(text)));
+        }
+        Err(self.error(name, allowed_secret()))
+    }
+
+    /// Lowers a default that nobody asked for to `bytes`.
+    pub(super) fn lower_default(&mut self, name: Name, bytes: usize) {
+        let Some((_, setting)) = self.values.iter_mut().find(|(n, _)| *n == name) else {
+            return;
+        };
+        let is_over = setting
+            .value
+            .parse()
+            .is_ok_and(|size: ByteSize| (bytes as u64) < size.0);
+        if setting.source == Source::Default && is_over {
+            setting.value = bytes.to_string();
+        }
+    }
+
+    /// What this version does not have is refused, so that nobody believes it is on.
+    pub(super) fn refuse_what_is_not_built(&self) -> Result<(), ConfigError> {
+        for (name, off) in [(Name::Resp, "off"), (Name::Cluster, "off")] {
+            if self.effective(name).value != off {
+                return Err(self.error(name, "not in this version; allowed: off"));
+            }
+        }
+        for name in [Name::Advertise, Name::Join] {
+            if !self.effective(name).value.is_empty() {
+                return Err(self.error(name, "not in this version; allowed: nothing"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn error(&self, name: Name, reason: impl Into<String>) -> ConfigError {
+        let Effective {
+            name,
+            value,
+            source,
+        } = self.effective(name).clone();
+        let source_of_value = source.to_string();
+        ConfigError {
+            name: name.to_owned(),
+            value,
+            source_of_value,
+            reason: reason.into(),
+        }
+    }
+
+    pub(super) fn into_effective(self) -> Vec<Effective> {
+        self.values
+            .into_iter()
+            .map(|(_, setting)| setting)
+            .collect()
+    }
+
+    fn effective(&self, name: Name) -> &Effective {
+        // Definitions are in the order of the names, one for each.
+        &self.values[name as usize].1
+    }
+}
+
+// `Settings::effective` finds a setting by its place.
+const _: () = {
+    let mut place = 0;
+    while place < DEFINITIONS.len() {
+        assert!(DEFINITIONS[place].name as usize == place);
+        place += 1;
+    }
+};
+
+fn is_secret(text: &str) -> bool {
+    (1..=SECRET_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn allowed_secret() -> String {
+    format!("allowed: 1 to {SECRET_BYTES_MAX} visible ASCII characters")
+}

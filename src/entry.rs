@@ -1,0 +1,221 @@
+//! What the cache holds: keys, values, versions and the time they end.
+//!
+//! Everything here is plain data. Time comes in as an argument, so that whatever is decided from it
+//! can be repeated.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::limits::{KEY_BYTES_MAX, NAMESPACE_BYTES_MAX};
+
+/// A point in time: milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Millis(pub u64);
+
+/// The name of an entry: 1 to [`KEY_BYTES_MAX`] bytes, in a namespace.
+///
+/// Two keys are the same only if namespace and bytes are the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    namespace: Namespace,
+    bytes: Bytes,
+}
+
+/// The name of a key space: 1 to [`NAMESPACE_BYTES_MAX`] of `A-Z a-z 0-9 . _ -`.
+///
+/// `default` is the one used by every door whose protocol names none; it is kept as the empty
+/// string, so that the usual case costs no bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Namespace(Bytes);
+
+/// Why bytes cannot be a key or a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// The key has no bytes.
+    #[error("key is empty; allowed: 1 to {KEY_BYTES_MAX} bytes")]
+    KeyEmpty,
+    /// The key is over its limit.
+    #[error("key has {0} bytes; allowed: 1 to {KEY_BYTES_MAX}")]
+    KeyTooLong(usize),
+    /// The namespace is empty, too long or holds another character.
+    #[error("namespace is invalid; allowed: 1 to {NAMESPACE_BYTES_MAX} of A-Z a-z 0-9 . _ -")]
+    Namespace,
+}
+
+/// The order of writes: a hybrid logical clock of 48 bits of milliseconds and 16 of counter.
+///
+/// Kulkarni and others, "Logical Physical Clocks" (OPODIS 2014). Versions of one shard only grow,
+/// and never lag behind its wall clock by more than the skew of what it was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub u64);
+
+/// What the bytes of a value are, as HTTP's `Content-Type` names it.
+///
+/// The usual types are one byte in a table; any other is carried as text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum MediaType {
+    /// `application/octet-stream`, also for values whose type was never given.
+    #[default]
+    Bytes,
+    /// `application/json`.
+    Json,
+    /// `text/plain; charset=utf-8`.
+    Text,
+    /// Any other, at most [`MEDIA_TYPE_BYTES_MAX`](crate::limits::MEDIA_TYPE_BYTES_MAX) bytes.
+    Other(Bytes),
+}
+
+/// A value and what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The bytes themselves.
+    pub value: Bytes,
+    /// What the bytes are.
+    pub media: MediaType,
+    /// When it was written, in the order of its shard.
+    pub version: Version,
+    /// When it ends; `None` for never.
+    pub expires_at: Option<Millis>,
+}
+
+impl Key {
+    /// A key in the default namespace.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] if `bytes` is empty or over [`KEY_BYTES_MAX`].
+    pub fn new(bytes: impl Into<Bytes>) -> Result<Self, NameError> {
+        Self::in_namespace(Namespace::default(), bytes)
+    }
+
+    /// A key in `namespace`.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] if `bytes` is empty or over [`KEY_BYTES_MAX`].
+    pub fn in_namespace(namespace: Namespace, bytes: impl Into<Bytes>) -> Result<Self, NameError> {
+        let bytes = bytes.into();
+        match bytes.len() {
+            0 => Err(NameError::KeyEmpty),
+            1..=KEY_BYTES_MAX => Ok(Self { namespace, bytes }),
+            len => Err(NameError::KeyTooLong(len)),
+        }
+    }
+
+    /// A key of ours in the default namespace.
+    ///
+    /// # Panics
+    ///
+    /// If `name` is empty or over [`KEY_BYTES_MAX`].
+    #[must_use]
+    pub const fn from_static(name: &'static str) -> Self {
+        assert!(!name.is_empty() && name.len() <= KEY_BYTES_MAX);
+        let bytes = Bytes::from_static(name.as_bytes());
+        Self {
+            namespace: Namespace(Bytes::new()),
+            bytes,
+        }
+    }
+
+    /// The bytes of the key, without its namespace.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The key space this key is in.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+}
+
+impl Namespace {
+    /// Checks a namespace as a client names it.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError::Namespace`] if it is empty, over [`NAMESPACE_BYTES_MAX`] or holds a character
+    /// other than `A-Z a-z 0-9 . _ -`.
+    pub fn new(name: &str) -> Result<Self, NameError> {
+        let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        if name.is_empty() || NAMESPACE_BYTES_MAX < name.len() || !name.bytes().all(is_allowed) {
+            return Err(NameError::Namespace);
+        }
+        if name == "default" {
+            return Ok(Self::default());
+        }
+        Ok(Self(Bytes::copy_from_slice(name.as_bytes())))
+    }
+
+    /// The bytes of the name; empty for `default`.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Version {
+    const COUNTER_BITS: u32 = 16;
+
+    /// The version after `self` for a write at `now`: never smaller, whatever the clock does.
+    #[must_use]
+    pub fn next(self, now: Millis) -> Self {
+        Self((now.0 << Self::COUNTER_BITS).max(self.0 + 1))
+    }
+
+    /// The wall-clock part.
+    #[must_use]
+    pub fn millis(self) -> Millis {
+        Millis(self.0 >> Self::COUNTER_BITS)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl Entry {
+    /// Whether the entry has ended at `now`.
+    #[must_use]
+    pub fn is_expired(&self, now: Millis) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_between_one_and_the_most_bytes() {
+        assert_eq!(Key::new(""), Err(NameError::KeyEmpty));
+        assert!(Key::new(vec![7; KEY_BYTES_MAX]).is_ok());
+        let over = Key::new(vec![7; KEY_BYTES_MAX + 1]);
+        assert_eq!(over, Err(NameError::KeyTooLong(KEY_BYTES_MAX + 1)));
+    }
+
+    #[test]
+    fn a_namespace_is_part_of_the_name() {
+        let named = Namespace::new("sessions").map(|ns| Key::in_namespace(ns, "a"));
+        assert_ne!(named, Ok(Key::new("a")));
+        let default = Namespace::new("default").map(|ns| Key::in_namespace(ns, "a"));
+        assert_eq!(default, Ok(Key::new("a")));
+        for wrong in ["", "a/b", "a b", "é", &"x".repeat(NAMESPACE_BYTES_MAX + 1)] {
+            assert_eq!(Namespace::new(wrong), Err(NameError::Namespace), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn versions_only_grow_even_when_the_clock_steps_back() {
+        let first = Version::default().next(Millis(1_000));
+        let second = first.next(Millis(1_000));
+        let third = second.next(Millis(10));
+        assert!(first < second && second < third);
+        assert_eq!(third.millis(), Millis(1_000));
+        assert_eq!(third.next(Millis(2_000)).millis(), Millis(2_000));
+    }
+}

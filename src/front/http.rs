@@ -1,0 +1,138 @@
+//! The HTTP door: warp's filters, served by our own hyper loop.
+//!
+//! The loop is what warp's own server lacks: deadlines for everything a client can be slow at, a cap
+//! on connections, and a drain that answers what has begun. The listener belongs to the node, so that
+//! a door that is started again goes on with the same port, and open connections do not notice.
+
+mod actor;
+mod answer;
+mod api;
+mod body;
+mod connection;
+mod deadline;
+mod guard;
+mod metrics;
+mod operations;
+mod params;
+mod query;
+mod routes;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::Actor;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::cache::Cache;
+use crate::limits::{HTTP_BACKLOG, HTTP_CONNECTIONS_MAX};
+use crate::metrics::HttpCounts;
+use crate::supervision::{ChildSpec, Kind, Running};
+
+use actor::{DoorActor, DoorMsg};
+use routes::Routes;
+
+pub use guard::Guard;
+
+/// The HTTP door as its node holds it.
+pub struct HttpDoor {
+    shared: Arc<Shared>,
+}
+
+/// What the accept loop and the connections share.
+struct Shared {
+    listener: TcpListener,
+    routes: Routes,
+    guard: Guard,
+    phase: watch::Sender<Phase>,
+    /// One permit for each connection that may still be opened.
+    vacancies: Arc<Semaphore>,
+    counts: Arc<HttpCounts>,
+}
+
+/// What the door does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It takes connections and requests.
+    Open,
+    /// It answers what has begun.
+    Draining,
+    /// It closes whatever is left.
+    Closed,
+}
+
+impl HttpDoor {
+    /// Listens on `addr`; port 0 takes a free one.
+    ///
+    /// # Errors
+    ///
+    /// The system's, if it does not give the address.
+    pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+        let socket = if addr.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
+        socket.listen(HTTP_BACKLOG as u32)
+    }
+
+    /// The door on `listener`, and how its actor is started. With `has_demo`, actors may be crashed
+    /// through it.
+    #[must_use]
+    pub fn new(
+        listener: TcpListener,
+        cache: Cache,
+        guard: Guard,
+        has_demo: bool,
+    ) -> (Self, ChildSpec) {
+        let vacancies = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
+        let counts = Arc::new(HttpCounts::default());
+        let routes = routes::routes(&routes::Context {
+            cache,
+            has_demo,
+            counts: Arc::clone(&counts),
+            vacancies: Arc::clone(&vacancies),
+        });
+        let phase = watch::Sender::new(Phase::Open);
+        let shared = Arc::new(Shared {
+            listener,
+            routes,
+            guard,
+            phase,
+            vacancies,
+            counts,
+        });
+
+        let door = Arc::clone(&shared);
+        let spec = ChildSpec::new("door-http", Kind::Door, move |supervisor| {
+            let door = Arc::clone(&door);
+            async move {
+                let started = DoorActor::spawn_linked(None, DoorActor, door, supervisor).await?;
+                Ok(Running::new(started, || DoorMsg::Crash))
+            }
+        });
+        (Self { shared }, spec)
+    }
+
+    /// Takes no more connections, answers what has begun, and closes what is left after `grace`.
+    pub async fn drain(&self, grace: Duration) {
+        self.shared.phase.send_replace(Phase::Draining);
+        // A limit far below what a u32 holds. The semaphore is never closed.
+        let all = self
+            .shared
+            .vacancies
+            .acquire_many(HTTP_CONNECTIONS_MAX as u32);
+        if timeout(grace, all).await.is_err() {
+            let open = HTTP_CONNECTIONS_MAX - self.shared.vacancies.available_permits();
+            warn!(open, "closing connections that did not end in time");
+        }
+        self.shared.phase.send_replace(Phase::Closed);
+        info!("http door closed");
+    }
+}

@@ -1,0 +1,130 @@
+//! The supervised actor of the door: it runs the accept loop and ends when the loop does.
+
+use std::io;
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tracing::{debug, warn};
+
+use super::{Phase, Shared, connection};
+use crate::limits::ACCEPT_PAUSE;
+
+/// What a connection over the cap is told before it is closed.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+retry-after: 1\r\nconnection: close\r\ncontent-length: 46\r\n\r\n\
+{\"message\":\"too many connections; try again\"}\n";
+
+pub(super) enum DoorMsg {
+    /// The accept loop is over.
+    AcceptEnded,
+    /// Panic, for demonstrations.
+    Crash,
+}
+
+pub(super) struct DoorActor;
+
+/// The accept loop; it ends with the actor that started it.
+pub(super) struct AcceptLoop(JoinHandle<()>);
+
+impl Drop for AcceptLoop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Tells the actor when the accept loop ends, in whatever way.
+struct TellOnDrop(ActorRef<DoorMsg>);
+
+impl Drop for TellOnDrop {
+    fn drop(&mut self) {
+        // If the actor is gone, the loop ends because of that and nobody has to be told.
+        drop(self.0.cast(DoorMsg::AcceptEnded));
+    }
+}
+
+impl Actor for DoorActor {
+    type Msg = DoorMsg;
+    type State = (Arc<Shared>, AcceptLoop);
+    type Arguments = Arc<Shared>;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<DoorMsg>,
+        door: Arc<Shared>,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let accepting = accept_loop(Arc::clone(&door), TellOnDrop(me));
+        Ok((door, AcceptLoop(tokio::spawn(accepting))))
+    }
+
+    async fn handle(
+        &self,
+        _me: ActorRef<DoorMsg>,
+        message: DoorMsg,
+        (door, _): &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            DoorMsg::AcceptEnded => accept_ended(door),
+            DoorMsg::Crash => crash(),
+        }
+    }
+}
+
+fn accept_ended(door: &Shared) -> Result<(), ActorProcessingErr> {
+    if *door.phase.borrow() == Phase::Open {
+        return Err("the accept loop ended".into());
+    }
+    Ok(())
+}
+
+fn crash() -> Result<(), ActorProcessingErr> {
+    panic!("crashed on demand");
+}
+
+async fn accept_loop(door: Arc<Shared>, _teller: TellOnDrop) {
+    let mut phase = door.phase.subscribe();
+    while *phase.borrow_and_update() == Phase::Open {
+        tokio::select! {
+            accepted = door.listener.accept() => match accepted {
+                Ok((stream, _)) => take(&door, stream),
+                Err(reason) => pause(&reason).await,
+            },
+            // The sender is in `door`, so that this is never an error.
+            _ = phase.changed() => {}
+        }
+    }
+}
+
+/// Serves a connection in a task of its own, or refuses it where there are too many.
+fn take(door: &Arc<Shared>, stream: TcpStream) {
+    door.counts.accepted.count();
+    let Ok(permit) = Arc::clone(&door.vacancies).try_acquire_owned() else {
+        door.counts.refused.count();
+        // As much as fits at once: a client that is not there to read it must not cost more.
+        drop(stream.try_write(FULL));
+        return;
+    };
+    let door = Arc::clone(door);
+    tokio::spawn(async move {
+        connection::serve(&door, stream).await;
+        drop(permit);
+    });
+}
+
+/// Some failures are the connection's own; the others pass only with time.
+async fn pause(reason: &io::Error) {
+    let is_of_connection = matches!(
+        reason.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    );
+    if is_of_connection {
+        debug!(%reason, "a connection was gone before it was accepted");
+        return;
+    }
+    warn!(%reason, "cannot accept connections, trying again");
+    sleep(ACCEPT_PAUSE).await;
+}

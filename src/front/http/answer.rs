@@ -1,0 +1,131 @@
+//! Answers: JSON, and refusals that say what is wrong and what is allowed.
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use serde::Serialize;
+use warp::reply::Response;
+
+use crate::error::Error;
+use crate::supervision::CrashError;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Why a request is not done; nothing changed unless the message says otherwise.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) message: String,
+    /// A header the status calls for.
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            header: None,
+        }
+    }
+
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// The method is not one of `allowed`, which is a list as the `Allow` header has it.
+    pub(super) fn method(allowed: &'static str) -> Self {
+        let message = format!("method not allowed; allowed: {allowed}");
+        let header = Some((ALLOW, HeaderValue::from_static(allowed)));
+        Self {
+            status: StatusCode::METHOD_NOT_ALLOWED,
+            message,
+            header,
+        }
+    }
+
+    pub(super) fn unauthorized(message: &str) -> Self {
+        let header = Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            message: message.to_owned(),
+            header,
+        }
+    }
+
+    /// The node cannot now, and may in a second.
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        let header = Some((RETRY_AFTER, HeaderValue::from_static("1")));
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            message: message.into(),
+            header,
+        }
+    }
+}
+
+/// The one translation of the cache's errors into HTTP.
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        match error {
+            Error::Busy { .. }
+            | Error::Timeout { .. }
+            | Error::Down { .. }
+            | Error::IdsTaken { .. } => Self::unavailable(message),
+            Error::ValueTooLarge { .. } | Error::BatchTooLarge { .. } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+            }
+        }
+    }
+}
+
+impl From<CrashError> for Refusal {
+    fn from(error: CrashError) -> Self {
+        let message = error.to_string();
+        match error {
+            CrashError::Unknown { .. } => Self::new(StatusCode::NOT_FOUND, message),
+            CrashError::Stopping => Self::unavailable(message),
+        }
+    }
+}
+
+impl From<Refusal> for Response {
+    fn from(refusal: Refusal) -> Self {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            message: &'a str,
+        }
+        let mut response = json(
+            refusal.status,
+            &Body {
+                message: &refusal.message,
+            },
+        );
+        if let Some((name, value)) = refusal.header {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+/// An answer of bytes that are JSON already.
+pub(super) fn raw_json(status: StatusCode, body: impl Into<Bytes>) -> Response {
+    let body: Bytes = body.into();
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// An answer of a value as JSON.
+pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(body) => raw_json(status, body),
+        // No type of ours has a map with keys that are not strings, the only way to get here.
+        Err(reason) => {
+            let body = format!("{{\"message\":\"cannot encode the answer: {reason}\"}}");
+            raw_json(StatusCode::INTERNAL_SERVER_ERROR, body)
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! Smache's API, and ExDaas's form of it: JSON objects under keys.
+
+use bytes::{Buf, Bytes};
+use futures_util::Stream;
+use hyper::{Method, StatusCode};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use warp::reply::Response;
+
+use super::answer::{Refusal, raw_json};
+use super::body;
+use super::params::{self, Param, single};
+use super::query::{Cmd, Query};
+use crate::cache::Cache;
+use crate::command::{Command, Condition, Put, Reply};
+use crate::entry::{Entry, Key, MediaType};
+use crate::limits::{HTTP_ENVELOPE_BYTES_MAX, HTTP_QUERY_BODY_BYTES_MAX};
+
+/// The API over one cache.
+pub(super) struct Api {
+    cache: Cache,
+    /// The name of the node as a JSON string.
+    node: String,
+}
+
+/// A request as the filters took it apart.
+pub(super) struct Parts<S> {
+    pub(super) method: Method,
+    pub(super) query: String,
+    pub(super) content_length: Option<u64>,
+    pub(super) body: S,
+}
+
+/// The name of an entry, in the form the client used: it is answered in the same form.
+#[derive(Debug, PartialEq, Eq)]
+enum Name {
+    /// `key`, always answered as a string.
+    Key(String),
+    /// `id`, answered as a number if it is one.
+    Id(String),
+}
+
+/// A body as it stands, before anything is made of it.
+#[derive(Deserialize)]
+struct Posted<'a> {
+    #[serde(borrow, default, deserialize_with = "even_null")]
+    key: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "even_null")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "even_null")]
+    data: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    cmd: Option<Cmd<'a>>,
+}
+
+/// A member that is there, also if it is null.
+fn even_null<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+impl Api {
+    pub(super) fn new(cache: Cache) -> Self {
+        let node = json_string(cache.node());
+        Self { cache, node }
+    }
+
+    /// `/api`.
+    pub(super) async fn answer<S, B>(&self, parts: Parts<S>) -> Result<Response, Refusal>
+    where
+        S: Stream<Item = Result<B, warp::Error>> + Send,
+        B: Buf,
+    {
+        match parts.method {
+            Method::GET | Method::HEAD => self.get(&parts.query).await,
+            Method::POST | Method::PUT => {
+                let bytes_max = self.cache.value_bytes_max() + HTTP_ENVELOPE_BYTES_MAX;
+                let body = body::read(parts.body, parts.content_length, bytes_max).await?;
+                self.post(&body).await
+            }
+            Method::DELETE => self.delete(&parts.query).await,
+            _ => Err(Refusal::method("GET, HEAD, POST, PUT, DELETE")),
+        }
+    }
+
+    /// `/api/cmd`.
+    pub(super) async fn answer_cmd<S, B>(&self, parts: Parts<S>) -> Result<Response, Refusal>
+    where
+        S: Stream<Item = Result<B, warp::Error>> + Send,
+        B: Buf,
+    {
+        if ![Method::GET, Method::HEAD, Method::POST].contains(&parts.method) {
+            return Err(Refusal::method("GET, HEAD, POST"));
+        }
+        let length = parts.content_length;
+        let body = body::read(parts.body, length, HTTP_QUERY_BODY_BYTES_MAX).await?;
+        let (name, query) = if body.is_empty() {
+            let params = params::parse(&parts.query)?;
+            (Name::from_params(&params)?, Query::from_params(&params)?)
+        } else {
+            let posted = Posted::parse(&body)?;
+            let name = posted.name()?.ok_or_else(key_missing)?;
+            let Some(cmd) = &posted.cmd else {
+                return Err(Refusal::bad_request(
+                    "cmd is missing; allowed: {\"query\":…,\"keys\":…}",
+                ));
+            };
+            (name, Query::from_body(cmd)?)
+        };
+        let entry = self.find(name.to_key()?).await?;
+        let values = query.answer(entry.as_ref().and_then(json_of))?;
+        Ok(raw_json(
+            StatusCode::OK,
+            format!("{{\"values\":[{values}]}}"),
+        ))
+    }
+
+    async fn get(&self, query: &str) -> Result<Response, Refusal> {
+        let name = Name::from_params(&params::parse(query)?)?;
+        let entry = self.find(name.to_key()?).await?;
+        let data = entry.as_ref().and_then(json_of).unwrap_or("null");
+        let (member, shown) = name.shown();
+        let body = match name {
+            Name::Key(_) => {
+                let parts = [
+                    "{\"",
+                    member,
+                    "\":",
+                    &shown,
+                    ",\"data\":",
+                    data,
+                    ",\"node\":",
+                    &self.node,
+                    "}",
+                ];
+                parts.concat()
+            }
+            Name::Id(_) => ["{\"", member, "\":", &shown, ",\"data\":", data, "}"].concat(),
+        };
+        Ok(raw_json(StatusCode::OK, body))
+    }
+
+    async fn post(&self, body: &[u8]) -> Result<Response, Refusal> {
+        let posted = Posted::parse(body)?;
+        let name = posted.name()?;
+        let data = posted.object()?;
+        let Some(name) = name else {
+            let id = self
+                .cache
+                .put_next(put_of(Key::from_static("unnamed"), data))
+                .await?;
+            return Ok(raw_json(
+                StatusCode::OK,
+                format!("{{\"id\":{id},\"data\":{data}}}"),
+            ));
+        };
+        self.cache
+            .run_one(Command::Put(put_of(name.to_key()?, data)))
+            .await?;
+        let body = match &name {
+            Name::Key(_) => ["{\"data\":", data, "}"].concat(),
+            Name::Id(_) => ["{\"id\":", &name.shown().1, ",\"data\":", data, "}"].concat(),
+        };
+        Ok(raw_json(StatusCode::OK, body))
+    }
+
+    async fn delete(&self, query: &str) -> Result<Response, Refusal> {
+        let name = Name::from_params(&params::parse(query)?)?;
+        let reply = self.cache.run_one(Command::Delete(name.to_key()?)).await?;
+        let (member, shown) = name.shown();
+        let is_deleted = reply == Reply::Deleted(true);
+        let body = format!("{{\"{member}\":{shown},\"deleted\":{is_deleted}}}");
+        Ok(raw_json(StatusCode::OK, body))
+    }
+
+    async fn find(&self, key: Key) -> Result<Option<Entry>, Refusal> {
+        match self.cache.run_one(Command::Get(key)).await? {
+            Reply::Found(entry) => Ok(entry),
+            // No other reply belongs to a read.
+            Reply::Stored(_) | Reply::Deleted(_) | Reply::Id(_) => Ok(None),
+        }
+    }
+}
+
+impl<'a> Posted<'a> {
+    fn parse(body: &'a [u8]) -> Result<Self, Refusal> {
+        // serde takes a list for a struct as well; the API does not.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Refusal::bad_request("body is not a JSON object"));
+        }
+        serde_json::from_slice(body)
+            .map_err(|reason| Refusal::bad_request(format!("body is not valid JSON: {reason}")))
+    }
+
+    /// Whom the body is about; `None` if the next id is asked for: there is no key, no id or a null
+    /// one, and there is data.
+    fn name(&self) -> Result<Option<Name>, Refusal> {
+        match (self.key, self.id) {
+            (Some(_), Some(_)) => Err(key_and_id()),
+            (Some(key), None) => name_of(key).map(|name| Some(Name::Key(name))),
+            (None, Some(id)) if id.get() != "null" => name_of(id).map(|name| Some(Name::Id(name))),
+            (None, _) if self.data.is_some() => Ok(None),
+            (None, _) => Err(key_missing()),
+        }
+    }
+
+    fn object(&self) -> Result<&'a str, Refusal> {
+        match self.data.map(RawValue::get) {
+            Some(data) if data.starts_with('{') => Ok(data),
+            Some(_) => Err(Refusal::bad_request(
+                "data is not an object; allowed: a JSON object",
+            )),
+            None => Err(Refusal::bad_request(
+                "data is missing; allowed: a JSON object",
+            )),
+        }
+    }
+}
+
+impl Name {
+    fn from_params(params: &[Param<'_>]) -> Result<Self, Refusal> {
+        let (name, make): (_, fn(String) -> Self) =
+            match (single(params, "key")?, single(params, "id")?) {
+                (Some(_), Some(_)) => return Err(key_and_id()),
+                (Some(key), None) => (key, Self::Key),
+                (None, Some(id)) => (id, Self::Id),
+                (None, None) => return Err(key_missing()),
+            };
+        if name.is_empty() || name == "null" {
+            return Err(key_missing());
+        }
+        Ok(make(name.to_owned()))
+    }
+
+    fn to_key(&self) -> Result<Key, Refusal> {
+        let (Self::Key(name) | Self::Id(name)) = self;
+        Key::new(Bytes::copy_from_slice(name.as_bytes()))
+            .map_err(|reason| Refusal::bad_request(reason.to_string()))
+    }
+
+    /// The name of the member and its value as JSON.
+    fn shown(&self) -> (&'static str, String) {
+        match self {
+            Self::Key(name) => ("key", json_string(name)),
+            Self::Id(name) if integer_of(name).is_some_and(|digits| digits == name) => {
+                ("id", name.clone())
+            }
+            Self::Id(name) => ("id", json_string(name)),
+        }
+    }
+}
+
+/// The key in a JSON value: a string, or an integer as its decimal string.
+fn name_of(raw: &RawValue) -> Result<String, Refusal> {
+    let text = raw.get();
+    let name = match text.as_bytes() {
+        b"null" => return Err(key_missing()),
+        [b'"', ..] => serde_json::from_str(text)
+            .map_err(|reason| Refusal::bad_request(format!("key is not valid text: {reason}")))?,
+        _ => integer_of(text).map(str::to_owned).ok_or_else(|| {
+            Refusal::bad_request(format!(
+                "key is {text:.100}; allowed: a string or an integer"
+            ))
+        })?,
+    };
+    if name.is_empty() || name == "null" {
+        Err(key_missing())
+    } else {
+        Ok(name)
+    }
+}
+
+/// The decimal string of a JSON integer; `None` for a number with a fraction or an exponent, and for
+/// whatever else is no integer.
+fn integer_of(text: &str) -> Option<&str> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_integer = match digits.as_bytes() {
+        [] => false,
+        [b'0'] => true,
+        [b'0', ..] => false,
+        digits => digits.iter().all(u8::is_ascii_digit),
+    };
+    if !is_integer {
+        return None;
+    }
+    Some(if text == "-0" { "0" } else { text })
+}
+
+fn put_of(key: Key, data: &str) -> Put {
+    Put {
+        key,
+        // A copy of its own size: a slice would keep the whole body.
+        value: Bytes::copy_from_slice(data.as_bytes()),
+        media: MediaType::Json,
+        expires_at: None,
+        condition: Condition::Always,
+    }
+}
+
+/// The text of a JSON value; `None` if what is stored is not JSON.
+fn json_of(entry: &Entry) -> Option<&str> {
+    match entry.media {
+        MediaType::Json => std::str::from_utf8(&entry.value).ok(),
+        MediaType::Bytes | MediaType::Text | MediaType::Other(_) => None,
+    }
+}
+
+fn json_string(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The answer of Smache to a key that is no key, under the status it always had.
+fn key_missing() -> Refusal {
+    Refusal::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "key cannot be nil/null/empty",
+    )
+}
+
+fn key_and_id() -> Refusal {
+    Refusal::bad_request("key and id are both given; allowed: one of them")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name(body: &str) -> Result<Option<Name>, u16> {
+        let posted = Posted::parse(body.as_bytes()).map_err(|refusal| refusal.status.as_u16())?;
+        posted.name().map_err(|refusal| refusal.status.as_u16())
+    }
+
+    fn key(name: &str) -> Result<Option<Name>, u16> {
+        Ok(Some(Name::Key(name.to_owned())))
+    }
+
+    #[test]
+    fn an_integer_and_its_decimal_string_are_one_key_and_no_others_are() {
+        assert_eq!(name(r#"{"key":1}"#), key("1"));
+        assert_eq!(name(r#"{"key":"1"}"#), key("1"));
+        assert_eq!(name(r#"{"key":"1abc"}"#), key("1abc"));
+        assert_eq!(name(r#"{"key":"01"}"#), key("01"));
+        assert_eq!(name(r#"{"key":-0}"#), key("0"));
+        assert_eq!(name(r#"{"key":-7}"#), key("-7"));
+        let large = "123456789012345678901234567890";
+        assert_eq!(name(&format!("{{\"key\":{large}}}")), key(large));
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_with_405_and_what_is_no_name_with_400() {
+        for body in [
+            r#"{"key":null}"#,
+            r#"{"key":""}"#,
+            r#"{"key":"null"}"#,
+            "{}",
+            r#"{"id":""}"#,
+        ] {
+            assert_eq!(name(body), Err(405), "{body}");
+        }
+        for body in [
+            "[1,{}]",
+            "1",
+            "",
+            "{",
+            r#"{"key":1.0}"#,
+            r#"{"key":1e3}"#,
+            r#"{"key":[]}"#,
+            r#"{"key":true}"#,
+            r#"{"key":{}}"#,
+            r#"{"key":1,"key":2}"#,
+            r#"{"key":1,"id":1}"#,
+        ] {
+            assert_eq!(name(body), Err(400), "{body}");
+        }
+    }
+
+    #[test]
+    fn without_key_and_id_data_gets_the_next_id() {
+        assert_eq!(name(r#"{"data":{}}"#), Ok(None));
+        assert_eq!(name(r#"{"id":null,"data":{}}"#), Ok(None));
+        assert_eq!(name(r#"{"key":null,"data":{}}"#), Err(405));
+        assert_eq!(
+            name(r#"{"id":7,"data":{}}"#),
+            Ok(Some(Name::Id("7".to_owned())))
+        );
+    }
+
+    #[test]
+    fn ids_are_answered_as_numbers_where_they_are() {
+        assert_eq!(Name::Id("7".to_owned()).shown(), ("id", "7".to_owned()));
+        assert_eq!(
+            Name::Id("07".to_owned()).shown(),
+            ("id", "\"07\"".to_owned())
+        );
+        assert_eq!(
+            Name::Id("-0".to_owned()).shown(),
+            ("id", "\"-0\"".to_owned())
+        );
+        assert_eq!(
+            Name::Key("7".to_owned()).shown(),
+            ("key", "\"7\"".to_owned())
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_the_parser_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(posted) = Posted::parse(&body) {
+                let _ = (posted.name(), posted.object());
+            }
+        }
+
+        #[test]
+        fn bodies_that_are_nearly_right_never_panic(
+            body in r#"\{"(key|id|data|cmd)":[\[\]{}":,0-9a-z\\u.eE+-]{0,20}(,"(key|id|data)":[\[\]{}":0-9a-z\\]{0,20})?\}"#
+        ) {
+            if let Ok(posted) = Posted::parse(body.as_bytes()) {
+                let _ = (posted.name(), posted.object());
+            }
+        }
+
+        #[test]
+        fn every_text_but_the_null_ones_is_a_key_and_comes_back(text in ".+") {
+            prop_assume!(text != "null");
+            let body = format!("{{\"key\":{}}}", json_string(&text));
+            prop_assert_eq!(name(&body), key(&text));
+        }
+
+        #[test]
+        fn data_comes_back_to_the_digit(number in r"-?[1-9][0-9]{0,30}\.[0-9]{1,30}([eE][+-]?[0-9]{1,3})?") {
+            let body = format!("{{\"key\":1,\"data\":{{\"n\":{number}}}}}");
+            let posted = Posted::parse(body.as_bytes()).unwrap();
+            prop_assert_eq!(posted.object().unwrap(), format!("{{\"n\":{number}}}"));
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Deadlines of one connection: who is silent for too long is closed.
+//!
+//! The stream and the service note what happens, one atomic store each, and the connection's own
+//! timer looks at the notes only when something may be due. No timer is set or reset by a request,
+//! which is what makes deadlines free where nothing is wrong.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::limits::{HTTP_FIRST_BYTE_TIMEOUT, HTTP_HEADER_TIMEOUT, HTTP_IDLE_TIMEOUT};
+
+/// What a connection waits for, and since when.
+#[derive(Debug)]
+pub(super) struct Activity {
+    opened: Instant,
+    wait: AtomicU8,
+    /// Milliseconds after `opened`.
+    since_ms: AtomicU64,
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Wait {
+    /// The first byte after it was opened.
+    FirstByte = 0,
+    /// The rest of a request's header.
+    Header = 1,
+    /// Our answer, or the body: both have deadlines where they are made.
+    Answer = 2,
+    /// The next request, or the client taking the answer.
+    Next = 3,
+}
+
+impl Wait {
+    fn limit(self) -> Option<Duration> {
+        match self {
+            Self::FirstByte => Some(HTTP_FIRST_BYTE_TIMEOUT),
+            Self::Header => Some(HTTP_HEADER_TIMEOUT),
+            Self::Answer => None,
+            Self::Next => Some(HTTP_IDLE_TIMEOUT),
+        }
+    }
+}
+
+impl Activity {
+    pub(super) fn new(opened: Instant) -> Self {
+        Self {
+            opened,
+            wait: AtomicU8::new(Wait::FirstByte as u8),
+            since_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// A request's header is complete.
+    pub(super) fn request_began(&self, now: Instant) {
+        self.note(Wait::Answer, now);
+    }
+
+    /// The answer is made and on its way.
+    pub(super) fn request_ended(&self, now: Instant) {
+        self.note(Wait::Next, now);
+    }
+
+    fn received(&self, now: Instant) {
+        match self.wait() {
+            Wait::FirstByte | Wait::Next => self.note(Wait::Header, now),
+            Wait::Header | Wait::Answer => {}
+        }
+    }
+
+    fn sent(&self, now: Instant) {
+        if self.wait() == Wait::Next {
+            self.note(Wait::Next, now);
+        }
+    }
+
+    /// When this connection is to be looked at again; `None` if it is overdue at `now`.
+    pub(super) fn next_look(&self, now: Instant) -> Option<Instant> {
+        let since = self.opened + Duration::from_millis(self.since_ms.load(Ordering::Relaxed));
+        // What waits for our answer may wait for the next header a moment later.
+        let Some(limit) = self.wait().limit() else {
+            return Some(now + HTTP_HEADER_TIMEOUT);
+        };
+        let due = since + limit;
+        // An idle connection may begin a header that is due before the idle time is over.
+        (now < due).then(|| due.min(now + HTTP_HEADER_TIMEOUT))
+    }
+
+    fn wait(&self) -> Wait {
+        match self.wait.load(Ordering::Relaxed) {
+            0 => Wait::FirstByte,
+            1 => Wait::Header,
+            2 => Wait::Answer,
+            _ => Wait::Next,
+        }
+    }
+
+    fn note(&self, wait: Wait, now: Instant) {
+        let since_ms = now.duration_since(self.opened).as_millis();
+        self.since_ms.store(
+            u64::try_from(since_ms).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
+        self.wait.store(wait as u8, Ordering::Relaxed);
+    }
+}
+
+/// A stream that notes when bytes come and go.
+pub(super) struct NotedStream {
+    stream: TcpStream,
+    activity: Arc<Activity>,
+}
+
+impl NotedStream {
+    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+        Self { stream, activity }
+    }
+
+    fn note_sent(&self, sent: &Poll<io::Result<usize>>) {
+        if matches!(sent, Poll::Ready(Ok(_))) {
+            self.activity.sent(Instant::now());
+        }
+    }
+}
+
+impl AsyncRead for NotedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let filled = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if filled < buffer.filled().len() {
+            self.activity.received(Instant::now());
+        }
+        read
+    }
+}
+
+impl AsyncWrite for NotedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let sent = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note_sent(&sent);
+        sent
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let sent = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.note_sent(&sent);
+        sent
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn overdue_after(activity: &Activity, opened: Instant) -> Duration {
+        let mut now = opened;
+        while let Some(look) = activity.next_look(now) {
+            now = look;
+        }
+        now - opened
+    }
+
+    #[test]
+    fn a_silent_connection_is_overdue_after_the_first_byte_timeout() {
+        let opened = Instant::now();
+        assert_eq!(
+            overdue_after(&Activity::new(opened), opened),
+            HTTP_FIRST_BYTE_TIMEOUT
+        );
+    }
+
+    #[test]
+    fn a_header_that_trickles_is_overdue_however_often_bytes_come() {
+        let opened = Instant::now();
+        let activity = Activity::new(opened);
+        for second in 1..5 {
+            activity.received(opened + Duration::from_secs(second));
+        }
+        let begun = Duration::from_secs(1);
+        assert_eq!(
+            overdue_after(&activity, opened),
+            begun + HTTP_HEADER_TIMEOUT
+        );
+    }
+
+    #[test]
+    fn a_connection_may_idle_between_requests_but_not_within_the_next_header() {
+        let opened = Instant::now();
+        let activity = Activity::new(opened);
+        activity.received(opened);
+        activity.request_began(opened);
+        let answered = opened + Duration::from_secs(2);
+        activity.request_ended(answered);
+        assert_eq!(
+            overdue_after(&activity, opened),
+            Duration::from_secs(2) + HTTP_IDLE_TIMEOUT
+        );
+
+        activity.received(opened + Duration::from_secs(60));
+        let limit = Duration::from_secs(60) + HTTP_HEADER_TIMEOUT;
+        assert_eq!(overdue_after(&activity, opened), limit);
+    }
+
+    #[test]
+    fn a_connection_is_not_overdue_while_we_owe_the_answer() {
+        let opened = Instant::now();
+        let activity = Activity::new(opened);
+        activity.request_began(opened);
+        let later = opened + Duration::from_secs(3_600);
+        assert!(activity.next_look(later).is_some_and(|look| later < look));
+    }
+}

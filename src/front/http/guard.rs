@@ -1,0 +1,285 @@
+//! Who may ask: clients with the token, or, on a node without one, clients that are not a web page
+//! of somebody else.
+//!
+//! A page in a browser may send requests to a cache on the same machine. What tells them is the
+//! `Origin` the browser adds, or, where the page's own name was pointed at this machine (DNS
+//! rebinding), the `Host`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
+use hyper::http::uri::Authority;
+use hyper::{Request, StatusCode, Version};
+use subtle::ConstantTimeEq;
+
+use super::answer::Refusal;
+use crate::config::Secret;
+
+/// Paths that load balancers and people ask without a token.
+const OPEN_PATHS: [&str; 4] = ["/", "/healthcheck", "/livez", "/readyz"];
+
+/// The rule of one listener.
+pub struct Guard(Rule);
+
+enum Rule {
+    Token(Secret),
+    /// Hosts that may be named besides loopback; `is_public` if the listener is off loopback.
+    Local {
+        listener: IpAddr,
+        is_public: bool,
+    },
+}
+
+impl Guard {
+    /// The rule of a listener on `addr`: the token if there is one, else local names only.
+    #[must_use]
+    pub fn new(addr: SocketAddr, token: Option<Secret>) -> Self {
+        match token {
+            Some(token) => Self(Rule::Token(token)),
+            None => {
+                let (listener, is_public) = (addr.ip(), !addr.ip().is_loopback());
+                Self(Rule::Local {
+                    listener,
+                    is_public,
+                })
+            }
+        }
+    }
+
+    /// Whether this request may be done.
+    ///
+    /// # Errors
+    ///
+    /// 401 without the token, 403 from a foreign page, 400 without a `Host` that can be read.
+    pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
+        match &self.0 {
+            Rule::Token(token) => check_token(request, token),
+            Rule::Local {
+                listener,
+                is_public,
+            } => {
+                let is_ours = |host: &str| is_ours(host, *listener, *is_public);
+                check_host(request, is_ours)?;
+                check_origin(request.headers(), is_ours)
+            }
+        }
+    }
+}
+
+fn check_token<B>(request: &Request<B>, token: &Secret) -> Result<(), Refusal> {
+    if OPEN_PATHS.contains(&request.uri().path()) {
+        return Ok(());
+    }
+    let given = request
+        .headers()
+        .get(AUTHORIZATION)
+        .map(|value| value.as_bytes());
+    match given.and_then(bearer) {
+        Some(given) if bool::from(given.ct_eq(token.as_bytes())) => Ok(()),
+        Some(_) => Err(Refusal::unauthorized("the token is wrong")),
+        None => Err(Refusal::unauthorized(
+            "a token is required; allowed: the header Authorization: Bearer TOKEN",
+        )),
+    }
+}
+
+/// The credentials of a header `Bearer …`; the scheme's case does not matter (RFC 9110, 11.1).
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, credentials) = value.split_at_checked(7)?;
+    scheme
+        .eq_ignore_ascii_case(b"Bearer ")
+        .then(|| credentials.trim_ascii())
+}
+
+fn check_host<B>(request: &Request<B>, is_ours: impl Fn(&str) -> bool) -> Result<(), Refusal> {
+    if let Some(host) = request.uri().host()
+        && !is_ours(host)
+    {
+        return Err(foreign(&HOST, host));
+    }
+    let Some(host) = only(request.headers(), &HOST)? else {
+        // No browser speaks HTTP/1.0; some health checks do, and send no Host.
+        return match request.version() {
+            Version::HTTP_10 => Ok(()),
+            _ => Err(Refusal::bad_request("the header Host is required")),
+        };
+    };
+    let Ok(authority) = host.parse::<Authority>() else {
+        return Err(Refusal::bad_request(
+            "the header Host is invalid; allowed: name or name:port",
+        ));
+    };
+    if is_ours(authority.host()) {
+        Ok(())
+    } else {
+        Err(foreign(&HOST, authority.host()))
+    }
+}
+
+fn check_origin(headers: &HeaderMap, is_ours: impl Fn(&str) -> bool) -> Result<(), Refusal> {
+    let Some(origin) = only(headers, &ORIGIN)? else {
+        return Ok(());
+    };
+    // Other schemes, and `null`, are pages that no server of ours has sent.
+    let authority = origin
+        .strip_prefix("http://")
+        .or_else(|| origin.strip_prefix("https://"))
+        .unwrap_or("");
+    match authority.parse::<Authority>() {
+        Ok(authority) if is_ours(authority.host()) => Ok(()),
+        Ok(_) | Err(_) => Err(foreign(&ORIGIN, origin)),
+    }
+}
+
+/// The text of a header that may be there once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let Some(first) = values.next() else {
+        return Ok(None);
+    };
+    match (first.to_str(), values.next()) {
+        (Ok(text), None) => Ok(Some(text)),
+        (Err(_), _) => Err(Refusal::bad_request(format!(
+            "the header {name} is not ASCII"
+        ))),
+        (Ok(_), Some(_)) => Err(Refusal::bad_request(format!(
+            "the header {name} is given twice; allowed: once"
+        ))),
+    }
+}
+
+/// Whether `host`, without its port, is this machine as a client near it names it.
+///
+/// On a listener off loopback that is any address and any name without a dot: browsers resolve
+/// neither through a foreign name server.
+fn is_ours(host: &str, listener: IpAddr, is_public: bool) -> bool {
+    let host = host.trim_end_matches('.');
+    if host.eq_ignore_ascii_case("localhost") {
+        return true;
+    }
+    match host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>()
+    {
+        Ok(address) => address.is_loopback() || address == listener || is_public,
+        Err(_) => is_public && !host.is_empty() && !host.contains('.'),
+    }
+}
+
+fn foreign(name: &HeaderName, value: &str) -> Refusal {
+    let message = format!(
+        "foreign {name}: {value:.100}; allowed: localhost or a loopback address, or any with a \
+         token set (SMACHE_TOKEN or --token-file)"
+    );
+    Refusal::new(StatusCode::FORBIDDEN, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(headers: &[(&str, &str)]) -> Request<()> {
+        headers
+            .iter()
+            .fold(Request::get("/api?key=1"), |r, (k, v)| r.header(*k, *v))
+            .body(())
+            .unwrap()
+    }
+
+    fn status(guard: &Guard, headers: &[(&str, &str)]) -> u16 {
+        guard
+            .check(&request(headers))
+            .map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
+    }
+
+    fn local() -> Guard {
+        Guard::new("127.0.0.1:4000".parse().unwrap(), None)
+    }
+
+    #[test]
+    fn local_names_may_ask_a_local_node() {
+        for host in [
+            "localhost:4000",
+            "LOCALHOST",
+            "127.0.0.1:4000",
+            "127.1.2.3",
+            "[::1]:4000",
+        ] {
+            assert_eq!(status(&local(), &[("host", host)]), 200, "{host}");
+        }
+        let page = [
+            ("host", "localhost:4000"),
+            ("origin", "http://localhost:3000"),
+        ];
+        assert_eq!(status(&local(), &page), 200);
+    }
+
+    #[test]
+    fn foreign_names_and_pages_are_refused_without_a_token() {
+        for host in [
+            "evil.example",
+            "evil.example:4000",
+            "10.0.0.1",
+            "localhost.evil.example",
+        ] {
+            assert_eq!(status(&local(), &[("host", host)]), 403, "{host}");
+        }
+        for origin in [
+            "http://evil.example",
+            "null",
+            "file://",
+            "http://10.0.0.1",
+            "https://[::2]",
+        ] {
+            let page = [("host", "localhost:4000"), ("origin", origin)];
+            assert_eq!(status(&local(), &page), 403, "{origin}");
+        }
+    }
+
+    #[test]
+    fn a_request_must_name_one_host() {
+        assert_eq!(status(&local(), &[]), 400);
+        assert_eq!(
+            status(&local(), &[("host", "localhost"), ("host", "localhost")]),
+            400
+        );
+        assert_eq!(status(&local(), &[("host", "a b")]), 400);
+        let mut old = request(&[]);
+        *old.version_mut() = Version::HTTP_10;
+        assert!(local().check(&old).is_ok());
+    }
+
+    #[test]
+    fn an_insecure_public_node_takes_addresses_and_plain_names_but_no_dns_names() {
+        let public = Guard::new("0.0.0.0:4000".parse().unwrap(), None);
+        assert_eq!(status(&public, &[("host", "10.0.0.1:4000")]), 200);
+        assert_eq!(status(&public, &[("host", "smache-1:4000")]), 200);
+        assert_eq!(status(&public, &[("host", "evil.example")]), 403);
+    }
+
+    #[test]
+    fn with_a_token_only_the_token_counts() {
+        let guard = Guard::new(
+            "0.0.0.0:1".parse().unwrap(),
+            Some(Secret::new("abc".into())),
+        );
+        assert_eq!(status(&guard, &[]), 401);
+        assert_eq!(status(&guard, &[("authorization", "Bearer abd")]), 401);
+        assert_eq!(status(&guard, &[("authorization", "Basic abc")]), 401);
+        assert_eq!(
+            status(
+                &guard,
+                &[("authorization", "Bearer abc"), ("origin", "http://x.y")]
+            ),
+            200
+        );
+        assert_eq!(status(&guard, &[("authorization", "bearer abc")]), 200);
+        for path in OPEN_PATHS {
+            assert!(
+                guard.check(&Request::get(path).body(()).unwrap()).is_ok(),
+                "{path}"
+            );
+        }
+    }
+}

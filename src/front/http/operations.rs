@@ -1,0 +1,75 @@
+//! What operators ask: is it alive, is it ready, what does it hold, where is a key.
+
+use bytes::Bytes;
+use hyper::{Method, StatusCode};
+use warp::reply::Response;
+
+use super::answer::{Refusal, json, raw_json};
+use super::params::{self, single};
+use crate::cache::{Cache, NodeState};
+use crate::entry::Key;
+
+/// `/`, `/healthcheck` and `/livez`: somebody answers.
+pub(super) fn alive(method: &Method) -> Result<Response, Refusal> {
+    only_get(method)?;
+    Ok(raw_json(StatusCode::OK, Bytes::from_static(b"{}")))
+}
+
+/// `/readyz`: whether requests should be sent here.
+pub(super) fn ready(method: &Method, cache: &Cache) -> Result<Response, Refusal> {
+    only_get(method)?;
+    match cache.state() {
+        NodeState::Ready => Ok(raw_json(StatusCode::OK, Bytes::from_static(b"{}"))),
+        NodeState::Starting => Err(Refusal::unavailable("node is starting")),
+        NodeState::Draining => Err(Refusal::unavailable("node is draining")),
+    }
+}
+
+/// `/status`.
+pub(super) fn status(method: &Method, cache: &Cache) -> Result<Response, Refusal> {
+    only_get(method)?;
+    Ok(json(StatusCode::OK, &cache.status()))
+}
+
+/// `/supervision`: the live tree.
+pub(super) fn supervision(method: &Method, cache: &Cache) -> Result<Response, Refusal> {
+    only_get(method)?;
+    Ok(json(StatusCode::OK, &*cache.tree()))
+}
+
+/// `/explain?key=K`.
+pub(super) fn explain(method: &Method, query: &str, cache: &Cache) -> Result<Response, Refusal> {
+    only_get(method)?;
+    let params = params::parse(query)?;
+    let Some(name) = single(&params, "key")? else {
+        return Err(Refusal::bad_request("key is missing; allowed: ?key=K"));
+    };
+    let key = Key::new(Bytes::copy_from_slice(name.as_bytes()))
+        .map_err(|reason| Refusal::bad_request(reason.to_string()))?;
+    Ok(json(StatusCode::OK, &cache.explain(&key)))
+}
+
+/// `/supervision/{child}/crash`: panics that actor, where the node was started for it.
+pub(super) async fn crash(
+    method: &Method,
+    child: &str,
+    has_demo: bool,
+    cache: &Cache,
+) -> Result<Response, Refusal> {
+    if *method != Method::POST {
+        return Err(Refusal::method("POST"));
+    }
+    if !has_demo {
+        let message = "crashing actors is off; allowed: on a node started with --demo";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, message));
+    }
+    cache.crash(child).await?;
+    Ok(raw_json(StatusCode::ACCEPTED, Bytes::from_static(b"{}")))
+}
+
+pub(super) fn only_get(method: &Method) -> Result<(), Refusal> {
+    match *method {
+        Method::GET | Method::HEAD => Ok(()),
+        _ => Err(Refusal::method("GET, HEAD")),
+    }
+}

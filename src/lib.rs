@@ -1,0 +1,30 @@
+//! smache: a distributed cache served over HTTP, built from supervised actors.
+//!
+//! Layers, each naming itself and lower ones only: `limits`, `clock`, `metrics`; `entry`,
+//! `supervision`; `partition`; `command`, `error`; `config`, `table`; `shard`; `router`; `cache`;
+//! `front`; `node`. `ARCHITECTURE.md` shows how they fit.
+
+pub mod limits;
+pub mod clock;
+pub mod metrics;
+
+pub mod entry;
+pub mod supervision;
+
+pub mod partition;
+
+pub mod command;
+pub mod error;
+
+pub mod config;
+pub mod table;
+
+pub mod shard;
+
+pub mod router;
+
+pub mod cache;
+
+pub mod front;
+
+pub mod node;

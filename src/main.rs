@@ -1,0 +1,115 @@
+//! The program: reads the command line and runs a node or asks one.
+
+use std::io::{IsTerminal, Write, stderr, stdout};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use smache::config::{Config, Effective, Flags, LogFormat};
+use smache::node::Node;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Exit code of a wrong setting.
+const WRONG_USAGE: u8 = 2;
+
+/// A cache that scales like a stateless API: supervised shards, HTTP first.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Line {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run a node until SIGTERM or SIGINT
+    Serve(Flags),
+    /// Print each setting of `serve`, its value and where that came from
+    Config {
+        #[command(flatten)]
+        flags: Flags,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match Line::parse().verb {
+        Verb::Serve(flags) => with_config(&flags, |config, _| serve(&config)),
+        Verb::Config { flags, json } => with_config(&flags, |_, settings| print(&settings, json)),
+    }
+}
+
+/// Does `verb` with the configuration; a wrong one ends the program with its line.
+fn with_config(
+    flags: &Flags,
+    verb: impl FnOnce(Config, Vec<Effective>) -> anyhow::Result<()>,
+) -> ExitCode {
+    let (config, settings) = match Config::load(flags) {
+        Ok(loaded) => loaded,
+        Err(wrong) => {
+            complain(&wrong.to_string());
+            return ExitCode::from(WRONG_USAGE);
+        }
+    };
+    match verb(config, settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            complain(&format!("{failed:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: &Config) -> anyhow::Result<()> {
+    start_log(config);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let node = Node::start(config).await?;
+        Ok(node.run().await?)
+    })
+}
+
+fn start_log(config: &Config) {
+    let log = tracing_subscriber::fmt()
+        .with_max_level(config.log)
+        .with_writer(stderr);
+    match config.log_format {
+        LogFormat::Text => log
+            .with_ansi(stderr().is_terminal())
+            .with_target(false)
+            .init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string);
+        tracing::error!(place, reason = info.payload_as_str(), "panic");
+    }));
+}
+
+fn print(settings: &[Effective], json: bool) -> anyhow::Result<()> {
+    let mut out = stdout().lock();
+    if json {
+        return Ok(writeln!(out, "{}", serde_json::to_string(settings)?)?);
+    }
+    for Effective {
+        name,
+        value,
+        source,
+    } in settings
+    {
+        writeln!(out, "{name:<12} {value:<24} ({source})")?;
+    }
+    Ok(())
+}
+
+/// One line on standard error. If even that is closed, nobody is there to be told.
+fn complain(line: &str) {
+    drop(writeln!(stderr(), "smache: {line}"));
+}

@@ -1,0 +1,66 @@
+//! The name of every metric, and the counts that no part of the cache keeps for itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Reads that found an entry.
+pub const HITS: &str = "smache_hits";
+/// Reads that found none.
+pub const MISSES: &str = "smache_misses";
+/// Writes applied.
+pub const WRITES: &str = "smache_writes";
+/// Entries dropped to keep the memory bound.
+pub const EVICTIONS: &str = "smache_evictions";
+/// Entries held, by shard.
+pub const ENTRIES: &str = "smache_entries";
+/// Bytes counted against the memory bound, by shard.
+pub const MEMORY_USED: &str = "smache_memory_used_bytes";
+/// The memory bound.
+pub const MEMORY_LIMIT: &str = "smache_memory_limit_bytes";
+/// Writes admitted and not yet answered, by shard.
+pub const QUEUE: &str = "smache_shard_queue";
+/// Restarts, by supervised actor.
+pub const RESTARTS: &str = "smache_restarts";
+/// Seconds since the node started.
+pub const UPTIME: &str = "smache_uptime_seconds";
+/// 1 while the node takes requests, else 0.
+pub const READY: &str = "smache_ready";
+/// HTTP answers, by class of status.
+pub const HTTP_ANSWERS: &str = "smache_http_answers";
+/// HTTP connections open.
+pub const HTTP_CONNECTIONS: &str = "smache_http_connections";
+/// HTTP connections accepted since the start.
+pub const HTTP_ACCEPTED: &str = "smache_http_accepted";
+/// HTTP connections refused because too many were open.
+pub const HTTP_REFUSED: &str = "smache_http_refused";
+/// HTTP connections closed because a deadline passed.
+pub const HTTP_TIMED_OUT: &str = "smache_http_timed_out";
+
+/// A number that only grows, counted by many threads.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Counts one.
+    pub fn count(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were counted.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What the HTTP door counts.
+#[derive(Debug, Default)]
+pub struct HttpCounts {
+    /// Answers by class of status: 1xx to 5xx.
+    pub answers: [Counter; 5],
+    /// Connections accepted.
+    pub accepted: Counter,
+    /// Connections refused because too many were open.
+    pub refused: Counter,
+    /// Connections closed because a deadline passed.
+    pub timed_out: Counter,
+}

@@ -1,0 +1,186 @@
+//! One node: what is started in which order, what ends it, and how it stops.
+
+use std::io;
+use std::net::SocketAddr;
+
+use ractor::SpawnErr;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use crate::cache::{Cache, NodeState};
+use crate::config::Config;
+use crate::front::http::{Guard, HttpDoor};
+use crate::limits::DRAIN_TIMEOUT;
+use crate::router::Router;
+use crate::shard::Shard;
+use crate::supervision::Supervisor;
+use crate::table::Table;
+
+/// A node that runs.
+pub struct Node {
+    cache: Cache,
+    supervisor: Supervisor,
+    http: Option<(HttpDoor, SocketAddr)>,
+}
+
+/// Why a node did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The HTTP address is not to be had.
+    #[error("cannot listen on {addr}: {reason}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        reason: io::Error,
+    },
+    /// The system gave no random numbers, without which the hash could be predicted.
+    #[error("the system gave no random numbers: {0}")]
+    Random(getrandom::Error),
+    /// A supervised actor did not start.
+    #[error("an actor did not start: {0}")]
+    Actor(#[from] SpawnErr),
+    /// The system does not let signals be handled.
+    #[error("cannot wait for signals: {0}")]
+    Signals(io::Error),
+    /// Restarting did not help any more.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Node {
+    /// Starts a node: the listener, the root supervisor, the shards, and then the doors, so that the
+    /// first request meets a node that is complete.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`]; what was started by then is stopped again.
+    pub async fn start(config: &Config) -> Result<Self, NodeError> {
+        raise_open_files();
+        let listener = config.http.map(listen).transpose()?;
+        let supervisor = Supervisor::start().await?;
+        let started = Self::start_children(config, listener, supervisor.clone()).await;
+        if started.is_err() {
+            supervisor.stop().await;
+        }
+        started
+    }
+
+    /// The supervision tree, in start order. `supervision.md` says the same.
+    async fn start_children(
+        config: &Config,
+        listener: Option<(TcpListener, SocketAddr)>,
+        supervisor: Supervisor,
+    ) -> Result<Self, NodeError> {
+        let mut shards = Vec::with_capacity(config.shards.get());
+        for id in 0..config.shards.get() {
+            let seed = getrandom::u64().map_err(NodeError::Random)?;
+            let table = Table::new(config.memory_bytes / config.shards, seed);
+            let (shard, spec) = Shard::new(id, table);
+            supervisor.add(spec).await?;
+            shards.push(shard);
+        }
+        let boot_id = getrandom::u64().map_err(NodeError::Random)?;
+        let cache = Cache::new(
+            config.node.clone(),
+            format!("{boot_id:016x}"),
+            config.value_bytes_max,
+            Router::new(shards),
+            supervisor.clone(),
+        );
+        let mut http = None;
+        if let Some((listener, addr)) = listener {
+            let guard = Guard::new(addr, config.token.clone());
+            let (door, spec) = HttpDoor::new(listener, cache.clone(), guard, config.has_demo);
+            supervisor.add(spec).await?;
+            http = Some((door, addr));
+        }
+        cache.set_state(NodeState::Ready);
+        let http_addr = http
+            .as_ref()
+            .map_or("off".to_owned(), |(_, addr)| addr.to_string());
+        info!(
+            node = config.node,
+            http = http_addr,
+            shards = config.shards,
+            "node is ready"
+        );
+        Ok(Self {
+            cache,
+            supervisor,
+            http,
+        })
+    }
+
+    /// The cache of this node.
+    #[must_use]
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// Where the HTTP door listens; `None` if there is none.
+    #[must_use]
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(|(_, addr)| *addr)
+    }
+
+    /// Serves until a signal or a failure ends it, then stops. A second signal ends the process at
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError::Failed`] if the node ended by itself.
+    pub async fn run(self) -> Result<(), NodeError> {
+        let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Signals)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Signals)?;
+        let end = tokio::select! {
+            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => Ok(()),
+            reason = self.supervisor.failed() => Err(NodeError::Failed(reason)),
+        };
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            warn!("second signal, exiting at once");
+            std::process::exit(1);
+        });
+        self.stop().await;
+        end
+    }
+
+    /// Answers what has begun, then stops the doors and the shards.
+    pub async fn stop(self) {
+        let began = Instant::now();
+        self.cache.set_state(NodeState::Draining);
+        info!("draining");
+        if let Some((door, _)) = &self.http {
+            door.drain(DRAIN_TIMEOUT).await;
+        }
+        self.supervisor.stop().await;
+        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        info!(took_ms, "node stopped");
+    }
+}
+
+fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeError> {
+    let listening = HttpDoor::listen(addr).and_then(|listener| {
+        listener
+            .local_addr()
+            .map(|local_addr| (listener, local_addr))
+    });
+    listening.map_err(|reason| NodeError::Listen { addr, reason })
+}
+
+/// Each connection is an open file, and many systems start processes with 1,024.
+fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(reason) = setrlimit(Resource::Nofile, limit) {
+        debug!(%reason, "the limit of open files stays as it is");
+    }
+}

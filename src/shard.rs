@@ -1,0 +1,338 @@
+//! A shard as others hold it: reads from its table, writes through its actor.
+//!
+//! The actor may end and be started again at any time. Its table stays, so that reads do not notice;
+//! writes that were waiting are sent to the next actor, inside their deadline.
+
+mod actor;
+mod message;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ractor::rpc::CallResult;
+use ractor::{Actor, ActorRef};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+
+use crate::command::{Command, Reply};
+use crate::entry::{Entry, Key, Millis};
+use crate::error::Error;
+use crate::limits::{SHARD_BATCH_MAX, SHARD_CALL_TIMEOUT, SHARD_IN_FLIGHT_MAX};
+use crate::supervision::{ChildSpec, Kind, Running};
+use crate::table::{Table, TableReader, TableStats};
+
+use actor::ShardActor;
+use message::{Batch, ShardMsg, Write};
+
+/// One shard. Clones are the same shard.
+#[derive(Clone)]
+pub struct Shard {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    id: usize,
+    reader: TableReader,
+    /// The actor that writes now, published whenever one is started.
+    actor: watch::Receiver<Option<ActorRef<ShardMsg>>>,
+    in_flight: Arc<Semaphore>,
+    counts: Counts,
+}
+
+/// Requests this shard has seen. On a cache line of its own, as several threads count here.
+#[derive(Default)]
+#[repr(align(64))]
+struct Counts {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    writes: AtomicU64,
+}
+
+/// What a shard has done and holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardStats {
+    /// Which shard, from 0.
+    pub id: usize,
+    /// Its table.
+    pub table: TableStats,
+    /// Writes admitted and not yet answered.
+    pub queue: usize,
+    /// Reads that found an entry.
+    pub hits: u64,
+    /// Reads that found none.
+    pub misses: u64,
+    /// Writes applied.
+    pub writes: u64,
+}
+
+impl Shard {
+    /// The shard of `table`, and how its actor is started.
+    #[must_use]
+    pub fn new(id: usize, table: Arc<Table>) -> (Self, ChildSpec) {
+        let (actor_tx, actor) = watch::channel(None);
+        let in_flight = Arc::new(Semaphore::new(SHARD_IN_FLIGHT_MAX));
+        let reader = table.reader();
+        let inner = Inner {
+            id,
+            reader,
+            actor,
+            in_flight,
+            counts: Counts::default(),
+        };
+
+        let actor_tx = Arc::new(actor_tx);
+        let spec = ChildSpec::new(format!("shard-{id}"), Kind::Shard, move |supervisor| {
+            let (table, actor_tx) = (Arc::clone(&table), Arc::clone(&actor_tx));
+            async move {
+                let started = ShardActor::spawn_linked(None, ShardActor, table, supervisor).await?;
+                actor_tx.send_replace(Some(started.0.clone()));
+                Ok(Running::new(started, || ShardMsg::Crash))
+            }
+        });
+        (
+            Self {
+                inner: Arc::new(inner),
+            },
+            spec,
+        )
+    }
+
+    /// The entry under `key`, straight from the table.
+    #[must_use]
+    pub fn get(&self, key: &Key, now: Millis) -> Option<Entry> {
+        let entry = self.inner.reader.get(key, now);
+        let counts = &self.inner.counts;
+        let count = if entry.is_some() {
+            &counts.hits
+        } else {
+            &counts.misses
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        entry
+    }
+
+    /// The entry under `key`, uncounted: for explanations.
+    #[must_use]
+    pub fn peek(&self, key: &Key, now: Millis) -> Option<Entry> {
+        self.inner.reader.get(key, now)
+    }
+
+    /// Has the writer do `commands`, in order, and returns what became of each.
+    ///
+    /// A read among them sees the writes before it.
+    ///
+    /// # Errors
+    ///
+    /// For each command on its own: [`Error::Busy`] if too many writes are waiting (nothing
+    /// changed), [`Error::Timeout`] if it was not answered in time or [`Error::Down`] if the shard is
+    /// gone for good (the write may have happened).
+    pub async fn write(&self, commands: Vec<Command>) -> Vec<Result<Reply, Error>> {
+        let deadline = Instant::now() + SHARD_CALL_TIMEOUT;
+        let mut replies = Vec::with_capacity(commands.len());
+        let mut commands = commands.into_iter().peekable();
+        while commands.peek().is_some() {
+            let batch: Batch = commands
+                .by_ref()
+                .take(SHARD_BATCH_MAX)
+                .map(Write::new)
+                .collect();
+            let outcome = self.write_batch(&batch, deadline).await;
+            replies.extend(batch.iter().map(|write| self.reply_of(write, &outcome)));
+        }
+        self.count(&replies);
+        replies
+    }
+
+    /// Has the writer do one command, as [`Shard::write`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Shard::write`].
+    pub async fn write_one(&self, command: Command) -> Result<Reply, Error> {
+        let deadline = Instant::now() + SHARD_CALL_TIMEOUT;
+        let batch: Batch = Arc::new([Write::new(command)]);
+        let outcome = self.write_batch(&batch, deadline).await;
+        let reply = self.reply_of(&batch[0], &outcome);
+        self.count(std::slice::from_ref(&reply));
+        reply
+    }
+
+    /// The reply to a write of a batch that ended with `outcome`.
+    fn reply_of(&self, write: &Write, outcome: &Result<(), Error>) -> Result<Reply, Error> {
+        match (write.reply(), outcome) {
+            (Some(reply), _) => Ok(reply.clone()),
+            (None, Err(error)) => Err(error.clone()),
+            // An actor answers a batch only when it has done all of it.
+            (None, Ok(())) => Err(Error::Down {
+                shard: self.inner.id,
+            }),
+        }
+    }
+
+    fn count(&self, replies: &[Result<Reply, Error>]) {
+        let counts = &self.inner.counts;
+        for reply in replies.iter().flatten() {
+            match reply {
+                Reply::Found(Some(_)) => counts.hits.fetch_add(1, Ordering::Relaxed),
+                Reply::Found(None) => counts.misses.fetch_add(1, Ordering::Relaxed),
+                Reply::Stored(_) | Reply::Deleted(_) => {
+                    counts.writes.fetch_add(1, Ordering::Relaxed)
+                }
+                Reply::Id(_) => 0,
+            };
+        }
+    }
+
+    /// Sends a batch to the actor, and to the next one if that ends before it has answered.
+    ///
+    /// What an actor has done of a batch is kept in the batch, so that nothing is done twice.
+    async fn write_batch(&self, batch: &Batch, deadline: Instant) -> Result<(), Error> {
+        let shard = self.inner.id;
+        let mut actors = self.inner.actor.clone();
+        loop {
+            // A batch has at most SHARD_BATCH_MAX writes, far from what a u32 holds.
+            let permits = batch.len() as u32;
+            let in_flight = Arc::clone(&self.inner.in_flight);
+            let permit = in_flight
+                .try_acquire_many_owned(permits)
+                .map_err(|_| Error::Busy { shard })?;
+            let actor = actors.borrow_and_update().clone();
+            let Some(actor) = actor else {
+                return Err(Error::Down { shard });
+            };
+
+            let left = deadline.saturating_duration_since(Instant::now());
+            let message = |reply| ShardMsg::Write {
+                batch: batch.clone(),
+                reply,
+                permit,
+            };
+            match actor.call(message, Some(left)).await {
+                Ok(CallResult::Success(())) => return Ok(()),
+                Ok(CallResult::Timeout) => return Err(Error::Timeout { shard }),
+                Ok(CallResult::SenderError) | Err(_) => {}
+            }
+            // This actor is gone; its supervisor starts the next one.
+            let is_next = |next: &Option<ActorRef<ShardMsg>>| {
+                next.as_ref()
+                    .is_some_and(|next| next.get_id() != actor.get_id())
+            };
+            match tokio::time::timeout_at(deadline, actors.wait_for(is_next)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) => return Err(Error::Down { shard }),
+                Err(_) => return Err(Error::Timeout { shard }),
+            }
+        }
+    }
+
+    /// What this shard has done and holds.
+    #[must_use]
+    pub fn stats(&self) -> ShardStats {
+        let counts = &self.inner.counts;
+        ShardStats {
+            id: self.inner.id,
+            table: self.inner.reader.stats(),
+            queue: SHARD_IN_FLIGHT_MAX - self.inner.in_flight.available_permits(),
+            hits: counts.hits.load(Ordering::Relaxed),
+            misses: counts.misses.load(Ordering::Relaxed),
+            writes: counts.writes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::command::{Condition, Put, Stored};
+    use crate::entry::MediaType;
+    use crate::supervision::Supervisor;
+
+    const NOW: Millis = Millis(1);
+
+    async fn start() -> (Shard, Supervisor) {
+        let (shard, spec) = Shard::new(0, Table::new(1 << 24, 7));
+        let supervisor = Supervisor::start().await.unwrap();
+        supervisor.add(spec).await.unwrap();
+        (shard, supervisor)
+    }
+
+    fn key(n: usize) -> Key {
+        Key::new(n.to_string()).unwrap()
+    }
+
+    fn put(n: usize) -> Command {
+        Command::Put(Put {
+            key: key(n),
+            value: Bytes::from_static(b"{}"),
+            media: MediaType::Json,
+            expires_at: None,
+            condition: Condition::Always,
+        })
+    }
+
+    #[tokio::test]
+    async fn a_batch_larger_than_one_message_is_done_in_order() {
+        let (shard, _supervisor) = start().await;
+        let counter = || Command::NextId(key(0));
+        let replies = shard
+            .write((0..3 * SHARD_BATCH_MAX).map(|_| counter()).collect())
+            .await;
+        let ids: Vec<_> = replies.into_iter().map(Result::unwrap).collect();
+        let expected: Vec<_> = (1..=3 * SHARD_BATCH_MAX as u64).map(Reply::Id).collect();
+        assert_eq!(ids, expected);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn writes_that_meet_a_crash_are_done_by_the_next_actor() {
+        let (shard, supervisor) = start().await;
+        for round in 0..15 {
+            let writers: Vec<_> = (0..64)
+                .map(|n| {
+                    let shard = shard.clone();
+                    tokio::spawn(async move { shard.write(vec![put(64 * round + n)]).await })
+                })
+                .collect();
+            supervisor.crash("shard-0").await.unwrap();
+            for writer in writers {
+                let replies = writer.await.unwrap();
+                assert!(matches!(
+                    replies[..],
+                    [Ok(Reply::Stored(Stored::Created(_)))]
+                ));
+            }
+        }
+        for n in 0..64 * 15 {
+            assert!(shard.get(&key(n), NOW).is_some(), "key {n}");
+        }
+        assert_eq!(shard.stats().queue, 0);
+    }
+
+    #[tokio::test]
+    async fn writes_over_the_bound_are_refused_and_change_nothing() {
+        let (shard, _supervisor) = start().await;
+        let all = shard.inner.in_flight.clone();
+        let held = all
+            .try_acquire_many_owned(SHARD_IN_FLIGHT_MAX as u32)
+            .unwrap();
+        assert_eq!(
+            shard.write(vec![put(1)]).await,
+            [Err(Error::Busy { shard: 0 })]
+        );
+        drop(held);
+        assert_eq!(shard.get(&key(1), NOW), None);
+        assert!(shard.write(vec![put(1)]).await[0].is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_shard_whose_supervisor_stopped_is_down() {
+        let (shard, supervisor) = start().await;
+        supervisor.stop().await;
+        let replies = shard.write(vec![put(1)]).await;
+        assert!(
+            replies[0].as_ref().is_err_and(Error::may_have_happened),
+            "{replies:?}"
+        );
+    }
+}

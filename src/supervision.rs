@@ -1,0 +1,13 @@
+//! Supervision: one actor starts the others, restarts what panics, and shows what it does.
+//!
+//! One-for-one: a child that ends is started again and its siblings are left alone. Restarts have a
+//! budget; past it something is wrong that restarting does not mend, so that the supervisor reports
+//! it and the node ends instead of pretending to work.
+
+mod budget;
+mod supervisor;
+mod tree;
+
+pub use budget::RestartBudget;
+pub use supervisor::{ChildSpec, CrashError, Running, Supervisor};
+pub use tree::{Child, ChildState, Kind, Tree};
