@@ -56,18 +56,8 @@ impl Cache {
     ) -> Self {
         let state = watch::Sender::new(NodeState::Starting);
         let started = Instant::now();
-        let inner = Inner {
-            node,
-            boot_id,
-            started,
-            value_bytes_max,
-            router,
-            supervisor,
-            state,
-        };
-        Self {
-            inner: Arc::new(inner),
-        }
+        let inner = Inner { node, boot_id, started, value_bytes_max, router, supervisor, state };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Has one command done.
@@ -88,26 +78,15 @@ impl Cache {
     pub async fn run(&self, commands: Vec<Command>) -> Result<Vec<Result<Reply, Error>>, Error> {
         if BATCH_COMMANDS_MAX < commands.len() {
             let commands_max = BATCH_COMMANDS_MAX;
-            return Err(Error::BatchTooLarge {
-                commands: commands.len(),
-                commands_max,
-            });
+            return Err(Error::BatchTooLarge { commands: commands.len(), commands_max });
         }
         let checks: Vec<_> = commands.iter().map(|command| self.check(command)).collect();
         if checks.iter().all(Result::is_ok) {
             return Ok(self.inner.router.run(commands, clock::now()).await);
         }
-        let allowed = commands
-            .into_iter()
-            .zip(&checks)
-            .filter(|(_, check)| check.is_ok());
+        let allowed = commands.into_iter().zip(&checks).filter(|(_, check)| check.is_ok());
         let allowed = allowed.map(|(command, _)| command).collect();
-        let mut replies = self
-            .inner
-            .router
-            .run(allowed, clock::now())
-            .await
-            .into_iter();
+        let mut replies = self.inner.router.run(allowed, clock::now()).await.into_iter();
         let answer = |check: Result<(), Error>| {
             check.and_then(|()| replies.next().unwrap_or(Err(Error::Down { shard: 0 })))
         };
@@ -130,18 +109,12 @@ impl Cache {
             let Ok(key) = Key::new(id.to_string()) else {
                 continue;
             };
-            let put = Put {
-                key,
-                condition: Condition::Absent,
-                ..put.clone()
-            };
+            let put = Put { key, condition: Condition::Absent, ..put.clone() };
             if self.run_one(Command::Put(put)).await? != Reply::Stored(Stored::Refused) {
                 return Ok(id);
             }
         }
-        Err(Error::IdsTaken {
-            attempts: ID_ATTEMPTS_MAX,
-        })
+        Err(Error::IdsTaken { attempts: ID_ATTEMPTS_MAX })
     }
 
     /// The name of this node.

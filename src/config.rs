@@ -122,10 +122,7 @@ impl Config {
 type Parsed<T> = Result<T, String>;
 
 fn shards(text: &str) -> Parsed<NonZeroUsize> {
-    let shards = text
-        .parse()
-        .ok()
-        .filter(|shards: &NonZeroUsize| shards.get() <= SHARDS_MAX);
+    let shards = text.parse().ok().filter(|shards: &NonZeroUsize| shards.get() <= SHARDS_MAX);
     shards.ok_or_else(|| format!("allowed: a whole number from 1 to {SHARDS_MAX}"))
 }
 
@@ -138,27 +135,17 @@ fn max_value(text: &str) -> Parsed<usize> {
 }
 
 fn size(text: &str, bytes_max: usize) -> Parsed<usize> {
-    let bytes = text
-        .parse::<ByteSize>()
-        .ok()
-        .and_then(|size| usize::try_from(size.0).ok());
-    bytes
-        .filter(|bytes| (1..=bytes_max).contains(bytes))
-        .ok_or_else(|| {
-            format!(
-                "allowed: a size like 64KiB or 256MiB, up to {}",
-                ByteSize(bytes_max as u64)
-            )
-        })
+    let bytes = text.parse::<ByteSize>().ok().and_then(|size| usize::try_from(size.0).ok());
+    bytes.filter(|bytes| (1..=bytes_max).contains(bytes)).ok_or_else(|| {
+        format!("allowed: a size like 64KiB or 256MiB, up to {}", ByteSize(bytes_max as u64))
+    })
 }
 
 fn listener(text: &str) -> Parsed<Option<SocketAddr>> {
     if text == "off" {
         return Ok(None);
     }
-    let local = text
-        .strip_prefix("localhost:")
-        .and_then(|port| port.parse().ok());
+    let local = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
     let local = local.map(|port| SocketAddr::new(IpAddr::from([127, 0, 0, 1]), port));
     let addr = local.or_else(|| text.parse().ok());
     addr.map(Some).ok_or_else(|| {
@@ -212,11 +199,9 @@ mod tests {
     fn load(flags: &[&str], env: &[(&str, &str)]) -> Result<(Config, Vec<Effective>), String> {
         let flags = Flags::parse_from_words(flags);
         let env: HashMap<_, _> = env.iter().copied().collect();
-        Settings::load(&flags, &|name| {
-            env.get(name).map(|value| (*value).to_owned())
-        })
-        .and_then(Config::from_settings)
-        .map_err(|error| error.to_string())
+        Settings::load(&flags, &|name| env.get(name).map(|value| (*value).to_owned()))
+            .and_then(Config::from_settings)
+            .map_err(|error| error.to_string())
     }
 
     fn error(flags: &[&str], env: &[(&str, &str)]) -> String {
@@ -233,20 +218,10 @@ mod tests {
     fn the_defaults_are_those_of_the_contract() {
         let (config, effective) = load(&[], &[]).unwrap();
         assert_eq!(config.http, Some("127.0.0.1:4000".parse().unwrap()));
-        assert_eq!(
-            (config.node.as_str(), config.shards.get()),
-            ("smache@localhost", 4)
-        );
-        assert_eq!(
-            (config.memory_bytes, config.value_bytes_max),
-            (256 << 20, 1 << 20)
-        );
+        assert_eq!((config.node.as_str(), config.shards.get()), ("smache@localhost", 4));
+        assert_eq!((config.memory_bytes, config.value_bytes_max), (256 << 20, 1 << 20));
         assert!(config.token.is_none() && !config.has_demo);
-        assert!(
-            effective
-                .iter()
-                .all(|setting| setting.source == Source::Default)
-        );
+        assert!(effective.iter().all(|setting| setting.source == Source::Default));
     }
 
     #[test]
@@ -258,14 +233,7 @@ mod tests {
         assert_eq!((config.shards.get(), config.node.as_str()), (5, "env@x"));
         assert_eq!(config.memory_bytes, 64 << 20);
         assert!(config.has_demo);
-        let source = |name| {
-            effective
-                .iter()
-                .find(|s| s.name == name)
-                .unwrap()
-                .source
-                .to_string()
-        };
+        let source = |name| effective.iter().find(|s| s.name == name).unwrap().source.to_string();
         assert_eq!(source("shards"), "--shards");
         assert_eq!(source("node"), "SMACHE_NODE");
         assert_eq!(source("memory"), path);
@@ -275,10 +243,7 @@ mod tests {
     #[test]
     fn the_names_of_the_original_still_work() {
         let (config, _) = load(&[], &[("PORT", "4321"), ("SHARD_LIMIT", "7")]).unwrap();
-        assert_eq!(
-            config.http.map(|addr| addr.to_string()).as_deref(),
-            Some("127.0.0.1:4321")
-        );
+        assert_eq!(config.http.map(|addr| addr.to_string()).as_deref(), Some("127.0.0.1:4321"));
         assert_eq!(config.shards.get(), 7);
     }
 
@@ -303,10 +268,7 @@ mod tests {
         ] {
             let error = error(&flags, &[]);
             assert!(error.starts_with(&format!("{name} = ")), "{error}");
-            assert!(
-                error.contains("allowed:") && !error.contains('\n'),
-                "{error}"
-            );
+            assert!(error.contains("allowed:") && !error.contains('\n'), "{error}");
         }
         assert!(error(&[], &[("PORT", "http")]).contains("from PORT"));
         assert!(error(&[], &[("SMACHE_DEMO", "maybe")]).contains("allowed: true or false"));
@@ -316,10 +278,7 @@ mod tests {
     fn a_file_with_an_unknown_name_is_refused() {
         let file = file("shard = 2\n");
         let error = error(&["--config", file.path().to_str().unwrap()], &[]);
-        assert!(
-            error.contains("shard") && error.contains("allowed: http, node,"),
-            "{error}"
-        );
+        assert!(error.contains("shard") && error.contains("allowed: http, node,"), "{error}");
     }
 
     #[test]
@@ -336,15 +295,9 @@ mod tests {
         let file = file("hush-hush\n");
         let flags = ["--token-file", file.path().to_str().unwrap()];
         let (config, effective) = load(&flags, &[("SMACHE_COOKIE", "biscuit")]).unwrap();
-        assert_eq!(
-            config.token.as_ref().map(Secret::as_bytes),
-            Some(b"hush-hush".as_slice())
-        );
+        assert_eq!(config.token.as_ref().map(Secret::as_bytes), Some(b"hush-hush".as_slice()));
         let shown = format!("{config:?} {effective:?}");
-        assert!(
-            !shown.contains("hush") && !shown.contains("biscuit"),
-            "{shown}"
-        );
+        assert!(!shown.contains("hush") && !shown.contains("biscuit"), "{shown}");
         assert!(!error(&[], &[("SMACHE_TOKEN", "with\nnewline")]).contains("newline"));
     }
 

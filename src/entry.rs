@@ -112,10 +112,7 @@ impl Key {
     pub const fn from_static(name: &'static str) -> Self {
         assert!(!name.is_empty() && name.len() <= KEY_BYTES_MAX);
         let bytes = Bytes::from_static(name.as_bytes());
-        Self {
-            namespace: Namespace(Bytes::new()),
-            bytes,
-        }
+        Self { namespace: Namespace(Bytes::new()), bytes }
     }
 
     /// The bytes of the key, without its namespace.

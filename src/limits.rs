@@ -129,7 +129,4 @@ pub const QUERY_KEYS_MAX: usize = 1_024;
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 const _: () = assert!(65_534 + 16 * 1024 < HTTP_HEADER_BYTES_MAX);
-const _: () = assert!(
-    HTTP_BODY_TIMEOUT.as_secs() <= 10,
-    "half-open connections close in 10 s"
-);
+const _: () = assert!(HTTP_BODY_TIMEOUT.as_secs() <= 10, "half-open connections close in 10 s");

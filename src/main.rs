@@ -66,9 +66,7 @@ fn with_config(
 
 fn serve(config: &Config) -> anyhow::Result<()> {
     start_log(config);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
     runtime.block_on(async {
         let node = Node::start(config).await?;
@@ -77,14 +75,9 @@ fn serve(config: &Config) -> anyhow::Result<()> {
 }
 
 fn start_log(config: &Config) {
-    let log = tracing_subscriber::fmt()
-        .with_max_level(config.log)
-        .with_writer(stderr);
+    let log = tracing_subscriber::fmt().with_max_level(config.log).with_writer(stderr);
     match config.log_format {
-        LogFormat::Text => log
-            .with_ansi(stderr().is_terminal())
-            .with_target(false)
-            .init(),
+        LogFormat::Text => log.with_ansi(stderr().is_terminal()).with_target(false).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
     std::panic::set_hook(Box::new(|info| {
@@ -98,12 +91,7 @@ fn print(settings: &[Effective], json: bool) -> anyhow::Result<()> {
     if json {
         return Ok(writeln!(out, "{}", serde_json::to_string(settings)?)?);
     }
-    for Effective {
-        name,
-        value,
-        source,
-    } in settings
-    {
+    for Effective { name, value, source } in settings {
         writeln!(out, "{name:<12} {value:<24} ({source})")?;
     }
     Ok(())

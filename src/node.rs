@@ -99,20 +99,9 @@ impl Node {
             http = Some((door, addr));
         }
         cache.set_state(NodeState::Ready);
-        let http_addr = http
-            .as_ref()
-            .map_or("off".to_owned(), |(_, addr)| addr.to_string());
-        info!(
-            node = config.node,
-            http = http_addr,
-            shards = config.shards,
-            "node is ready"
-        );
-        Ok(Self {
-            cache,
-            supervisor,
-            http,
-        })
+        let http_addr = http.as_ref().map_or("off".to_owned(), |(_, addr)| addr.to_string());
+        info!(node = config.node, http = http_addr, shards = config.shards, "node is ready");
+        Ok(Self { cache, supervisor, http })
     }
 
     /// The cache of this node.
@@ -168,11 +157,8 @@ impl Node {
 }
 
 fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeError> {
-    let listening = HttpDoor::listen(addr).and_then(|listener| {
-        listener
-            .local_addr()
-            .map(|local_addr| (listener, local_addr))
-    });
+    let listening = HttpDoor::listen(addr)
+        .and_then(|listener| listener.local_addr().map(|local_addr| (listener, local_addr)));
     listening.map_err(|reason| NodeError::Listen { addr, reason })
 }
 

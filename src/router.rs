@@ -21,9 +21,7 @@ impl Router {
     #[must_use]
     pub fn new(shards: Vec<Shard>) -> Self {
         assert!(!shards.is_empty(), "a node has one shard at least");
-        Self {
-            shards: shards.into(),
-        }
+        Self { shards: shards.into() }
     }
 
     /// The slot of a key.
@@ -85,10 +83,7 @@ impl Router {
                 Scope::Read(_) | Scope::Write(_) => groups[shard].push((at, command)),
             }
         }
-        let writes = groups
-            .into_iter()
-            .enumerate()
-            .filter(|(_, group)| !group.is_empty());
+        let writes = groups.into_iter().enumerate().filter(|(_, group)| !group.is_empty());
         let writes = writes.map(|(shard, group)| async move {
             let (places, commands): (Vec<_>, Vec<_>) = group.into_iter().unzip();
             let answers = self.shards[shard].write(commands).await;

@@ -72,13 +72,7 @@ impl Shard {
         let (actor_tx, actor) = watch::channel(None);
         let in_flight = Arc::new(Semaphore::new(SHARD_IN_FLIGHT_MAX));
         let reader = table.reader();
-        let inner = Inner {
-            id,
-            reader,
-            actor,
-            in_flight,
-            counts: Counts::default(),
-        };
+        let inner = Inner { id, reader, actor, in_flight, counts: Counts::default() };
 
         let actor_tx = Arc::new(actor_tx);
         let spec = ChildSpec::new(format!("shard-{id}"), Kind::Shard, move |supervisor| {
@@ -89,12 +83,7 @@ impl Shard {
                 Ok(Running::new(started, || ShardMsg::Crash))
             }
         });
-        (
-            Self {
-                inner: Arc::new(inner),
-            },
-            spec,
-        )
+        (Self { inner: Arc::new(inner) }, spec)
     }
 
     /// The entry under `key`, straight from the table.
@@ -102,11 +91,7 @@ impl Shard {
     pub fn get(&self, key: &Key, now: Millis) -> Option<Entry> {
         let entry = self.inner.reader.get(key, now);
         let counts = &self.inner.counts;
-        let count = if entry.is_some() {
-            &counts.hits
-        } else {
-            &counts.misses
-        };
+        let count = if entry.is_some() { &counts.hits } else { &counts.misses };
         count.fetch_add(1, Ordering::Relaxed);
         entry
     }
@@ -131,11 +116,7 @@ impl Shard {
         let mut replies = Vec::with_capacity(commands.len());
         let mut commands = commands.into_iter().peekable();
         while commands.peek().is_some() {
-            let batch: Batch = commands
-                .by_ref()
-                .take(SHARD_BATCH_MAX)
-                .map(Write::new)
-                .collect();
+            let batch: Batch = commands.by_ref().take(SHARD_BATCH_MAX).map(Write::new).collect();
             let outcome = self.write_batch(&batch, deadline).await;
             replies.extend(batch.iter().map(|write| self.reply_of(write, &outcome)));
         }
@@ -163,9 +144,7 @@ impl Shard {
             (Some(reply), _) => Ok(reply.clone()),
             (None, Err(error)) => Err(error.clone()),
             // An actor answers a batch only when it has done all of it.
-            (None, Ok(())) => Err(Error::Down {
-                shard: self.inner.id,
-            }),
+            (None, Ok(())) => Err(Error::Down { shard: self.inner.id }),
         }
     }
 
@@ -193,20 +172,15 @@ impl Shard {
             // A batch has at most SHARD_BATCH_MAX writes, far from what a u32 holds.
             let permits = batch.len() as u32;
             let in_flight = Arc::clone(&self.inner.in_flight);
-            let permit = in_flight
-                .try_acquire_many_owned(permits)
-                .map_err(|_| Error::Busy { shard })?;
+            let permit =
+                in_flight.try_acquire_many_owned(permits).map_err(|_| Error::Busy { shard })?;
             let actor = actors.borrow_and_update().clone();
             let Some(actor) = actor else {
                 return Err(Error::Down { shard });
             };
 
             let left = deadline.saturating_duration_since(Instant::now());
-            let message = |reply| ShardMsg::Write {
-                batch: batch.clone(),
-                reply,
-                permit,
-            };
+            let message = |reply| ShardMsg::Write { batch: batch.clone(), reply, permit };
             match actor.call(message, Some(left)).await {
                 Ok(CallResult::Success(())) => return Ok(()),
                 Ok(CallResult::Timeout) => return Err(Error::Timeout { shard }),
@@ -214,8 +188,7 @@ impl Shard {
             }
             // This actor is gone; its supervisor starts the next one.
             let is_next = |next: &Option<ActorRef<ShardMsg>>| {
-                next.as_ref()
-                    .is_some_and(|next| next.get_id() != actor.get_id())
+                next.as_ref().is_some_and(|next| next.get_id() != actor.get_id())
             };
             match tokio::time::timeout_at(deadline, actors.wait_for(is_next)).await {
                 Ok(Ok(_)) => {}
@@ -276,9 +249,7 @@ mod tests {
     async fn a_batch_larger_than_one_message_is_done_in_order() {
         let (shard, _supervisor) = start().await;
         let counter = || Command::NextId(key(0));
-        let replies = shard
-            .write((0..3 * SHARD_BATCH_MAX).map(|_| counter()).collect())
-            .await;
+        let replies = shard.write((0..3 * SHARD_BATCH_MAX).map(|_| counter()).collect()).await;
         let ids: Vec<_> = replies.into_iter().map(Result::unwrap).collect();
         let expected: Vec<_> = (1..=3 * SHARD_BATCH_MAX as u64).map(Reply::Id).collect();
         assert_eq!(ids, expected);
@@ -297,10 +268,7 @@ mod tests {
             supervisor.crash("shard-0").await.unwrap();
             for writer in writers {
                 let replies = writer.await.unwrap();
-                assert!(matches!(
-                    replies[..],
-                    [Ok(Reply::Stored(Stored::Created(_)))]
-                ));
+                assert!(matches!(replies[..], [Ok(Reply::Stored(Stored::Created(_)))]));
             }
         }
         for n in 0..64 * 15 {
@@ -313,13 +281,8 @@ mod tests {
     async fn writes_over_the_bound_are_refused_and_change_nothing() {
         let (shard, _supervisor) = start().await;
         let all = shard.inner.in_flight.clone();
-        let held = all
-            .try_acquire_many_owned(SHARD_IN_FLIGHT_MAX as u32)
-            .unwrap();
-        assert_eq!(
-            shard.write(vec![put(1)]).await,
-            [Err(Error::Busy { shard: 0 })]
-        );
+        let held = all.try_acquire_many_owned(SHARD_IN_FLIGHT_MAX as u32).unwrap();
+        assert_eq!(shard.write(vec![put(1)]).await, [Err(Error::Busy { shard: 0 })]);
         drop(held);
         assert_eq!(shard.get(&key(1), NOW), None);
         assert!(shard.write(vec![put(1)]).await[0].is_ok());
@@ -330,9 +293,6 @@ mod tests {
         let (shard, supervisor) = start().await;
         supervisor.stop().await;
         let replies = shard.write(vec![put(1)]).await;
-        assert!(
-            replies[0].as_ref().is_err_and(Error::may_have_happened),
-            "{replies:?}"
-        );
+        assert!(replies[0].as_ref().is_err_and(Error::may_have_happened), "{replies:?}");
     }
 }

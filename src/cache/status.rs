@@ -23,10 +23,7 @@ pub enum NodeState {
 
 /// The answer to "how is this node?".
 #[derive(Clone, Debug, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of the contract, under the same names"
-)]
+#[expect(missing_docs, reason = "the fields are those of the contract, under the same names")]
 pub struct Status {
     pub node: String,
     pub boot_id: String,
@@ -41,10 +38,7 @@ pub struct Status {
 
 /// One shard. `queue` is the writes that wait, `bytes` what its entries and their index take.
 #[derive(Clone, Debug, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of the contract, under the same names"
-)]
+#[expect(missing_docs, reason = "the fields are those of the contract, under the same names")]
 pub struct ShardStatus {
     pub id: usize,
     pub entries: usize,
@@ -55,10 +49,7 @@ pub struct ShardStatus {
 
 /// The memory of all shards together.
 #[derive(Clone, Debug, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of the contract, under the same names"
-)]
+#[expect(missing_docs, reason = "the fields are those of the contract, under the same names")]
 pub struct MemoryStatus {
     pub limit_bytes: usize,
     pub used_bytes: usize,
@@ -66,10 +57,7 @@ pub struct MemoryStatus {
 
 /// What was asked of all shards together, since the node started.
 #[derive(Clone, Debug, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of the contract, under the same names"
-)]
+#[expect(missing_docs, reason = "the fields are those of the contract, under the same names")]
 pub struct RequestStatus {
     pub hits: u64,
     pub misses: u64,
@@ -79,10 +67,7 @@ pub struct RequestStatus {
 
 /// The cluster as this node sees it. A node alone is a cluster of one.
 #[derive(Clone, Debug, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of the contract, under the same names"
-)]
+#[expect(missing_docs, reason = "the fields are those of the contract, under the same names")]
 pub struct ClusterStatus {
     pub epoch: u64,
     pub moving: u64,
@@ -91,10 +76,7 @@ pub struct ClusterStatus {
 
 /// One member. `addr` is where other nodes reach it, null where it does not listen for them.
 #[derive(Clone, Debug, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of the contract, under the same names"
-)]
+#[expect(missing_docs, reason = "the fields are those of the contract, under the same names")]
 pub struct MemberStatus {
     pub node: String,
     pub addr: Option<String>,
@@ -141,16 +123,8 @@ impl Cache {
     pub fn status(&self) -> Status {
         let inner = &self.inner;
         let tree = self.tree();
-        let mut restarts = tree
-            .children
-            .iter()
-            .filter(|child| child.kind == Kind::Shard);
-        let stats: Vec<_> = inner
-            .router
-            .shards()
-            .iter()
-            .map(|shard| shard.stats())
-            .collect();
+        let mut restarts = tree.children.iter().filter(|child| child.kind == Kind::Shard);
+        let stats: Vec<_> = inner.router.shards().iter().map(|shard| shard.stats()).collect();
         let shards = stats.iter().map(|shard| ShardStatus {
             id: shard.id,
             entries: shard.table.entries,
@@ -176,11 +150,7 @@ impl Cache {
                 writes: stats.iter().map(|shard| shard.writes).sum(),
                 evictions: stats.iter().map(|shard| shard.table.evictions).sum(),
             },
-            cluster: ClusterStatus {
-                epoch: 1,
-                moving: 0,
-                members: vec![self.member()],
-            },
+            cluster: ClusterStatus { epoch: 1, moving: 0, members: vec![self.member()] },
         }
     }
 
@@ -189,12 +159,7 @@ impl Cache {
             NodeState::Starting | NodeState::Ready => MemberState::Alive,
             NodeState::Draining => MemberState::Leaving,
         };
-        MemberStatus {
-            node: self.inner.node.clone(),
-            addr: None,
-            state,
-            slots: SLOTS,
-        }
+        MemberStatus { node: self.inner.node.clone(), addr: None, state, slots: SLOTS }
     }
 
     /// Where `key` is, whether it is there, and why not.
@@ -215,10 +180,7 @@ impl Cache {
                 .then_some("never written, or deleted, expired or evicted since"),
             version: entry.as_ref().map(|entry| entry.version.to_string()),
             bytes: entry.as_ref().map(|entry| entry.value.len()),
-            ttl_ms: entry
-                .as_ref()
-                .and_then(|entry| entry.expires_at)
-                .map(left_ms),
+            ttl_ms: entry.as_ref().and_then(|entry| entry.expires_at).map(left_ms),
         }
     }
 }

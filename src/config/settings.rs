@@ -84,29 +84,14 @@ const fn define(
     env: &'static [&'static str],
     default: &'static str,
 ) -> Definition {
-    Definition {
-        name,
-        text,
-        env,
-        default,
-    }
+    Definition { name, text, env, default }
 }
 
 /// Every setting, in the order of the contract.
 const DEFINITIONS: [Definition; 15] = [
-    define(
-        Name::Http,
-        "http",
-        &["SMACHE_HTTP", "PORT"],
-        "127.0.0.1:4000",
-    ),
+    define(Name::Http, "http", &["SMACHE_HTTP", "PORT"], "127.0.0.1:4000"),
     define(Name::Node, "node", &["SMACHE_NODE"], "smache@localhost"),
-    define(
-        Name::Shards,
-        "shards",
-        &["SMACHE_SHARDS", "SHARD_LIMIT"],
-        "4",
-    ),
+    define(Name::Shards, "shards", &["SMACHE_SHARDS", "SHARD_LIMIT"], "4"),
     define(Name::Memory, "memory", &["SMACHE_MEMORY"], "256MiB"),
     define(Name::MaxValue, "max-value", &["SMACHE_MAX_VALUE"], "1MiB"),
     define(Name::Resp, "resp", &["SMACHE_RESP"], "off"),
@@ -118,12 +103,7 @@ const DEFINITIONS: [Definition; 15] = [
     define(Name::Insecure, "insecure", &["SMACHE_INSECURE"], "false"),
     define(Name::Demo, "demo", &["SMACHE_DEMO"], "false"),
     define(Name::Log, "log", &["SMACHE_LOG"], "info"),
-    define(
-        Name::LogFormat,
-        "log-format",
-        &["SMACHE_LOG_FORMAT"],
-        "text",
-    ),
+    define(Name::LogFormat, "log-format", &["SMACHE_LOG_FORMAT"], "text"),
 ];
 
 const SECRET_SHOWN: &str = "(secret)";
@@ -140,10 +120,7 @@ impl Settings {
         flags: &Flags,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
-        let names: Vec<_> = DEFINITIONS
-            .iter()
-            .map(|definition| definition.text)
-            .collect();
+        let names: Vec<_> = DEFINITIONS.iter().map(|definition| definition.text).collect();
         let path = flags.config.clone().or_else(|| env("SMACHE_CONFIG"));
         let file = path.map_or(Ok(vec![]), |path| sources::read_file(&path, &names))?;
         let value_of = |definition: &Definition| {
@@ -151,10 +128,7 @@ impl Settings {
             if let Some(value) = flags.value(definition.name) {
                 return (value, Source::Flag(text));
             }
-            let set = definition
-                .env
-                .iter()
-                .find_map(|name| env(name).map(|value| (*name, value)));
+            let set = definition.env.iter().find_map(|name| env(name).map(|value| (*name, value)));
             if let Some((name, value)) = set {
                 return (sources::env_value(name, value), Source::Env(name));
             }
@@ -165,23 +139,11 @@ impl Settings {
         };
         let values = DEFINITIONS.iter().map(|definition| {
             let (value, source) = value_of(definition);
-            (
-                definition.name,
-                Effective {
-                    name: definition.text,
-                    value,
-                    source,
-                },
-            )
+            (definition.name, Effective { name: definition.text, value, source })
         });
         let secrets = ["SMACHE_TOKEN", "SMACHE_COOKIE"];
-        let secrets = secrets
-            .into_iter()
-            .filter_map(|name| env(name).map(|value| (name, value)));
-        Ok(Self {
-            values: values.collect(),
-            secrets: secrets.collect(),
-        })
+        let secrets = secrets.into_iter().filter_map(|name| env(name).map(|value| (name, value)));
+        Ok(Self { values: values.collect(), secrets: secrets.collect() })
     }
 
     /// The checked value of a setting.
@@ -226,10 +188,7 @@ impl Settings {
         let Some((_, setting)) = self.values.iter_mut().find(|(n, _)| *n == name) else {
             return;
         };
-        let is_over = setting
-            .value
-            .parse()
-            .is_ok_and(|size: ByteSize| (bytes as u64) < size.0);
+        let is_over = setting.value.parse().is_ok_and(|size: ByteSize| (bytes as u64) < size.0);
         if setting.source == Source::Default && is_over {
             setting.value = bytes.to_string();
         }
@@ -251,25 +210,13 @@ impl Settings {
     }
 
     pub(super) fn error(&self, name: Name, reason: impl Into<String>) -> ConfigError {
-        let Effective {
-            name,
-            value,
-            source,
-        } = self.effective(name).clone();
+        let Effective { name, value, source } = self.effective(name).clone();
         let source_of_value = source.to_string();
-        ConfigError {
-            name: name.to_owned(),
-            value,
-            source_of_value,
-            reason: reason.into(),
-        }
+        ConfigError { name: name.to_owned(), value, source_of_value, reason: reason.into() }
     }
 
     pub(super) fn into_effective(self) -> Vec<Effective> {
-        self.values
-            .into_iter()
-            .map(|(_, setting)| setting)
-            .collect()
+        self.values.into_iter().map(|(_, setting)| setting).collect()
     }
 
     fn effective(&self, name: Name) -> &Effective {

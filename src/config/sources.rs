@@ -32,18 +32,13 @@ pub(super) fn read_file(path: &str, allowed: &[&str]) -> Result<Vec<InFile>, Con
     let text = read_text(path, CONFIG_FILE_BYTES_MAX)
         .map_err(|reason| error(format!("cannot be read: {reason}; allowed: a TOML file")))?;
     let table: toml::Table = text.parse().map_err(|reason: toml::de::Error| {
-        error(format!(
-            "is not TOML: {}",
-            reason.message().replace('\n', " ")
-        ))
+        error(format!("is not TOML: {}", reason.message().replace('\n', " ")))
     })?;
     let mut settings = Vec::with_capacity(table.len());
     for (name, value) in table {
         if !allowed.contains(&name.as_str()) {
             let allowed = allowed.join(", ");
-            return Err(error(format!(
-                "has the unknown setting {name:?}; allowed: {allowed}"
-            )));
+            return Err(error(format!("has the unknown setting {name:?}; allowed: {allowed}")));
         }
         let value = match value {
             toml::Value::String(text) => text,
@@ -72,13 +67,9 @@ pub(super) fn read_secret(path: &str) -> Result<String, String> {
 
 fn read_text(path: &str, bytes_max: u64) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?
-        .take(bytes_max + 1)
-        .read_to_string(&mut text)?;
+    File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)?;
     if bytes_max < text.len() as u64 {
-        return Err(io::Error::other(format!(
-            "it has more than {bytes_max} bytes"
-        )));
+        return Err(io::Error::other(format!("it has more than {bytes_max} bytes")));
     }
     Ok(text)
 }

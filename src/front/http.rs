@@ -72,11 +72,7 @@ impl HttpDoor {
     ///
     /// The system's, if it does not give the address.
     pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
-        let socket = if addr.is_ipv4() {
-            TcpSocket::new_v4()
-        } else {
-            TcpSocket::new_v6()
-        }?;
+        let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
         socket.bind(addr)?;
         socket.listen(HTTP_BACKLOG as u32)
@@ -100,14 +96,7 @@ impl HttpDoor {
             vacancies: Arc::clone(&vacancies),
         });
         let phase = watch::Sender::new(Phase::Open);
-        let shared = Arc::new(Shared {
-            listener,
-            routes,
-            guard,
-            phase,
-            vacancies,
-            counts,
-        });
+        let shared = Arc::new(Shared { listener, routes, guard, phase, vacancies, counts });
 
         let door = Arc::clone(&shared);
         let spec = ChildSpec::new("door-http", Kind::Door, move |supervisor| {
@@ -124,10 +113,7 @@ impl HttpDoor {
     pub async fn drain(&self, grace: Duration) {
         self.shared.phase.send_replace(Phase::Draining);
         // A limit far below what a u32 holds. The semaphore is never closed.
-        let all = self
-            .shared
-            .vacancies
-            .acquire_many(HTTP_CONNECTIONS_MAX as u32);
+        let all = self.shared.vacancies.acquire_many(HTTP_CONNECTIONS_MAX as u32);
         if timeout(grace, all).await.is_err() {
             let open = HTTP_CONNECTIONS_MAX - self.shared.vacancies.available_permits();
             warn!(open, "closing connections that did not end in time");

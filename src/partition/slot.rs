@@ -42,11 +42,7 @@ const CRC16_TABLE: [u16; 256] = {
         let mut crc = (index as u16) << 8;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 0x8000 == 0 {
-                crc << 1
-            } else {
-                (crc << 1) ^ CRC16_POLYNOMIAL
-            };
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ CRC16_POLYNOMIAL };
             bit += 1;
         }
         table[index] = crc;
@@ -68,10 +64,7 @@ mod tests {
 
     #[test]
     fn a_tag_alone_decides_the_slot() {
-        assert_eq!(
-            slot_of(b"{user1000}.following"),
-            slot_of(b"{user1000}.followers")
-        );
+        assert_eq!(slot_of(b"{user1000}.following"), slot_of(b"{user1000}.followers"));
         assert_eq!(slot_of(b"{user1000}.following"), slot_of(b"user1000"));
         assert_eq!(slot_of(b"foo{bar}{zap}"), slot_of(b"bar"));
         assert_eq!(slot_of(b"foo{{bar}}zap"), slot_of(b"{bar"));

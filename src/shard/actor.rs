@@ -22,9 +22,7 @@ impl Actor for ShardActor {
         _me: ActorRef<ShardMsg>,
         table: Arc<Table>,
     ) -> Result<TableWriter, ActorProcessingErr> {
-        table
-            .writer()
-            .ok_or_else(|| "the table still has its last writer".into())
+        table.writer().ok_or_else(|| "the table still has its last writer".into())
     }
 
     async fn handle(
@@ -34,11 +32,7 @@ impl Actor for ShardActor {
         writer: &mut TableWriter,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ShardMsg::Write {
-                batch,
-                reply,
-                permit,
-            } => {
+            ShardMsg::Write { batch, reply, permit } => {
                 let now = clock::now();
                 for write in batch.iter() {
                     write.apply(|command| apply(writer, command, now));

@@ -21,21 +21,14 @@ pub(super) struct Write {
 
 pub(super) enum ShardMsg {
     /// Do the batch. The permit is its place in the queue, and is free when this message is gone.
-    Write {
-        batch: Batch,
-        reply: RpcReplyPort<()>,
-        permit: OwnedSemaphorePermit,
-    },
+    Write { batch: Batch, reply: RpcReplyPort<()>, permit: OwnedSemaphorePermit },
     /// Panic, for demonstrations.
     Crash,
 }
 
 impl Write {
     pub(super) fn new(command: Command) -> Self {
-        Self {
-            command,
-            reply: OnceLock::new(),
-        }
+        Self { command, reply: OnceLock::new() }
     }
 
     pub(super) fn reply(&self) -> Option<&Reply> {

@@ -15,20 +15,12 @@ impl RestartBudget {
     /// A budget of `restarts_max` restarts within any `window`.
     #[must_use]
     pub fn new(restarts_max: usize, window: Duration) -> Self {
-        Self {
-            restarts_max,
-            window,
-            spent: VecDeque::with_capacity(restarts_max),
-        }
+        Self { restarts_max, window, spent: VecDeque::with_capacity(restarts_max) }
     }
 
     /// Takes one restart at `now` and returns whether the budget had it.
     pub fn spend(&mut self, now: Instant) -> bool {
-        while self
-            .spent
-            .front()
-            .is_some_and(|at| self.window < now.duration_since(*at))
-        {
+        while self.spent.front().is_some_and(|at| self.window < now.duration_since(*at)) {
             self.spent.pop_front();
         }
         let has_one = self.spent.len() < self.restarts_max;

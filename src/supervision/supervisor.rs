@@ -68,11 +68,7 @@ impl ChildSpec {
         Started: Future<Output = Result<Running, SpawnErr>> + Send + 'static,
     {
         let start: StartFn = Box::new(move |supervisor| Box::pin(start(supervisor)));
-        Self {
-            name: name.into(),
-            kind,
-            start,
-        }
+        Self { name: name.into(), kind, start }
     }
 }
 
@@ -96,17 +92,10 @@ impl Supervisor {
     ///
     /// What the actor system said when it did not start the actor.
     pub async fn start() -> Result<Self, SpawnErr> {
-        let tree = Tree {
-            since: clock::now(),
-            restarts: 0,
-            children: vec![],
-        };
+        let tree = Tree { since: clock::now(), restarts: 0, children: vec![] };
         let tree = Arc::new(ArcSwap::from_pointee(tree));
         let (fatal_tx, fatal) = watch::channel(None);
-        let args = SupervisorArgs {
-            tree: Arc::clone(&tree),
-            fatal: fatal_tx,
-        };
+        let args = SupervisorArgs { tree: Arc::clone(&tree), fatal: fatal_tx };
         let (actor, _task) = Actor::spawn(None, SupervisorActor, args).await?;
         Ok(Self { actor, tree, fatal })
     }
@@ -118,11 +107,7 @@ impl Supervisor {
     /// What the child said when it did not start, or that the supervisor is stopping; there is no
     /// such child then.
     pub async fn add(&self, child: ChildSpec) -> Result<(), SpawnErr> {
-        match self
-            .actor
-            .call(|reply| SupervisorMsg::Add { child, reply }, None)
-            .await
-        {
+        match self.actor.call(|reply| SupervisorMsg::Add { child, reply }, None).await {
             Ok(CallResult::Success(answer)) => answer,
             Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => {
                 Err(SpawnErr::StartupFailed("the supervisor is stopping".into()))
@@ -142,10 +127,7 @@ impl Supervisor {
     ///
     /// [`CrashError`]; nothing was crashed.
     pub async fn crash(&self, name: &str) -> Result<(), CrashError> {
-        let crash = |reply| SupervisorMsg::Crash {
-            name: name.to_owned(),
-            reply,
-        };
+        let crash = |reply| SupervisorMsg::Crash { name: name.to_owned(), reply };
         match self.actor.call(crash, Some(SUPERVISOR_CALL_TIMEOUT)).await {
             Ok(CallResult::Success(answer)) => answer,
             Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => Err(CrashError::Stopping),
@@ -168,26 +150,15 @@ impl Supervisor {
         if stopped.is_err() {
             warn!("the supervisor was gone before it was stopped");
         }
-        if self
-            .actor
-            .stop_and_wait(None, Some(CHILD_STOP_TIMEOUT))
-            .await
-            .is_err()
-        {
+        if self.actor.stop_and_wait(None, Some(CHILD_STOP_TIMEOUT)).await.is_err() {
             warn!("the supervisor did not stop in time");
         }
     }
 }
 
 enum SupervisorMsg {
-    Add {
-        child: ChildSpec,
-        reply: RpcReplyPort<Result<(), SpawnErr>>,
-    },
-    Crash {
-        name: String,
-        reply: RpcReplyPort<Result<(), CrashError>>,
-    },
+    Add { child: ChildSpec, reply: RpcReplyPort<Result<(), SpawnErr>> },
+    Crash { name: String, reply: RpcReplyPort<Result<(), CrashError>> },
     StopChildren(RpcReplyPort<()>),
 }
 
@@ -223,11 +194,7 @@ impl SupervisorState {
             restarts: 0,
             since: clock::now(),
         };
-        self.children.push(SupervisedChild {
-            spec,
-            running: Some(running),
-            shown,
-        });
+        self.children.push(SupervisedChild { spec, running: Some(running), shown });
         self.publish();
         Ok(())
     }
@@ -235,10 +202,7 @@ impl SupervisorState {
     /// Starts the child again that was `cell`, unless the budget is spent.
     async fn restart(&mut self, cell: &ActorCell, reason: &str, me: &ActorRef<SupervisorMsg>) {
         let is_it = |child: &SupervisedChild| {
-            child
-                .running
-                .as_ref()
-                .is_some_and(|r| r.cell.get_id() == cell.get_id())
+            child.running.as_ref().is_some_and(|r| r.cell.get_id() == cell.get_id())
         };
         let Some(at) = self.children.iter().position(is_it) else {
             return;
@@ -282,16 +246,9 @@ impl SupervisorState {
 
     fn crash(&self, name: &str) -> Result<(), CrashError> {
         let Some(child) = self.children.iter().find(|child| child.shown.name == name) else {
-            let names: Vec<_> = self
-                .children
-                .iter()
-                .map(|c| c.shown.name.as_str())
-                .collect();
+            let names: Vec<_> = self.children.iter().map(|c| c.shown.name.as_str()).collect();
             let allowed = names.join(", ");
-            return Err(CrashError::Unknown {
-                name: name.to_owned(),
-                allowed,
-            });
+            return Err(CrashError::Unknown { name: name.to_owned(), allowed });
         };
         if let Some(running) = &child.running {
             (running.crash)();
@@ -305,15 +262,8 @@ impl SupervisorState {
             let Some(Running { cell, task, .. }) = child.running.take() else {
                 continue;
             };
-            if cell
-                .stop_and_wait(None, Some(CHILD_STOP_TIMEOUT))
-                .await
-                .is_err()
-            {
-                warn!(
-                    child = child.shown.name,
-                    "child did not stop in time and is killed"
-                );
+            if cell.stop_and_wait(None, Some(CHILD_STOP_TIMEOUT)).await.is_err() {
+                warn!(child = child.shown.name, "child did not stop in time and is killed");
                 task.abort();
             }
         }
@@ -321,16 +271,8 @@ impl SupervisorState {
     }
 
     fn publish(&self) {
-        let children = self
-            .children
-            .iter()
-            .map(|child| child.shown.clone())
-            .collect();
-        self.tree.store(Arc::new(Tree {
-            since: self.since,
-            restarts: self.restarts,
-            children,
-        }));
+        let children = self.children.iter().map(|child| child.shown.clone()).collect();
+        self.tree.store(Arc::new(Tree { since: self.since, restarts: self.restarts, children }));
     }
 }
 
@@ -386,9 +328,7 @@ impl Actor for SupervisorActor {
                 state.restart(&cell, &reason.to_string(), &me).await;
             }
             SupervisionEvent::ActorTerminated(cell, _, reason) => {
-                state
-                    .restart(&cell, reason.as_deref().unwrap_or("stopped"), &me)
-                    .await;
+                state.restart(&cell, reason.as_deref().unwrap_or("stopped"), &me).await;
             }
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
         }

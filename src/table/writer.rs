@@ -61,11 +61,7 @@ impl TableWriter {
         self.make_room(&mut ledger, cost_bytes(&put.key, &entry));
         self.insert(&mut ledger, &put.key, entry);
         ledger.is_dirty = false;
-        if is_new {
-            Stored::Created(version)
-        } else {
-            Stored::Replaced(version)
-        }
+        if is_new { Stored::Created(version) } else { Stored::Replaced(version) }
     }
 
     /// Ends the entry under `key` and returns whether there was one.
@@ -87,9 +83,7 @@ impl TableWriter {
 
     fn insert(&self, ledger: &mut Ledger, key: &Key, entry: Entry) {
         let table = &self.table;
-        table
-            .used_bytes
-            .fetch_add(cost_bytes(key, &entry), Ordering::Relaxed);
+        table.used_bytes.fetch_add(cost_bytes(key, &entry), Ordering::Relaxed);
         table.entries.fetch_add(1, Ordering::Relaxed);
         ledger.order.push_back((key.clone(), entry.version));
         if let Some(old) = table.map.pin().insert(key.clone(), Arc::new(entry)) {
@@ -101,9 +95,7 @@ impl TableWriter {
             let is_current = |key: &Key, version: &Version| {
                 map.get(key).is_some_and(|entry| entry.version == *version)
             };
-            ledger
-                .order
-                .retain(|(key, version)| is_current(key, version));
+            ledger.order.retain(|(key, version)| is_current(key, version));
         }
     }
 
@@ -114,9 +106,7 @@ impl TableWriter {
     }
 
     fn forget(&self, key: &Key, entry: &Entry) {
-        self.table
-            .used_bytes
-            .fetch_sub(cost_bytes(key, entry), Ordering::Relaxed);
+        self.table.used_bytes.fetch_sub(cost_bytes(key, entry), Ordering::Relaxed);
         self.table.entries.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -127,11 +117,8 @@ impl TableWriter {
             let Some((key, version)) = ledger.order.pop_front() else {
                 return;
             };
-            let is_current = table
-                .map
-                .pin()
-                .get(&key)
-                .is_some_and(|entry| entry.version == version);
+            let is_current =
+                table.map.pin().get(&key).is_some_and(|entry| entry.version == version);
             if is_current && self.remove(&key).is_some() {
                 table.evictions.fetch_add(1, Ordering::Relaxed);
             }
@@ -141,10 +128,7 @@ impl TableWriter {
     /// Counts the entries again and puts them in the order of their versions.
     fn rebuild(&self, ledger: &mut Ledger) {
         let map = self.table.map.pin();
-        let mut order: Vec<_> = map
-            .iter()
-            .map(|(key, e)| (key.clone(), e.version))
-            .collect();
+        let mut order: Vec<_> = map.iter().map(|(key, e)| (key.clone(), e.version)).collect();
         order.sort_unstable_by_key(|(_, version)| *version);
         let used_bytes = map.iter().map(|(key, entry)| cost_bytes(key, entry)).sum();
         self.table.entries.store(order.len(), Ordering::Relaxed);
@@ -199,14 +183,8 @@ mod tests {
     fn a_value_is_read_as_it_was_written_until_it_is_deleted() {
         let table = Table::new(room_for(10), 1);
         let mut writer = table.writer().unwrap();
-        assert!(matches!(
-            writer.put(&put("a", "1"), NOW),
-            Stored::Created(_)
-        ));
-        assert!(matches!(
-            writer.put(&put("a", "2"), NOW),
-            Stored::Replaced(_)
-        ));
+        assert!(matches!(writer.put(&put("a", "1"), NOW), Stored::Created(_)));
+        assert!(matches!(writer.put(&put("a", "2"), NOW), Stored::Replaced(_)));
         assert_eq!(table.reader().get(&key("a"), NOW).unwrap().value, "2");
         assert!(writer.delete(&key("a"), NOW));
         assert!(!writer.delete(&key("a"), NOW));
@@ -218,9 +196,7 @@ mod tests {
     fn an_equal_value_is_acknowledged_and_keeps_its_version() {
         let table = Table::new(room_for(10), 1);
         let mut writer = table.writer().unwrap();
-        let Stored::Created(version) = writer.put(&put("a", "1"), NOW) else {
-            panic!("not new")
-        };
+        let Stored::Created(version) = writer.put(&put("a", "1"), NOW) else { panic!("not new") };
         assert_eq!(writer.put(&put("a", "1"), NOW), Stored::Unchanged(version));
     }
 
@@ -228,10 +204,7 @@ mod tests {
     fn a_put_if_absent_is_refused_where_there_is_an_entry() {
         let table = Table::new(room_for(10), 1);
         let mut writer = table.writer().unwrap();
-        let if_absent = Put {
-            condition: Condition::Absent,
-            ..put("a", "2")
-        };
+        let if_absent = Put { condition: Condition::Absent, ..put("a", "2") };
         assert!(matches!(writer.put(&if_absent, NOW), Stored::Created(_)));
         assert_eq!(writer.put(&if_absent, NOW), Stored::Refused);
     }
@@ -267,17 +240,11 @@ mod tests {
     fn an_entry_past_its_end_is_absent() {
         let table = Table::new(room_for(10), 1);
         let mut writer = table.writer().unwrap();
-        let ends = Put {
-            expires_at: Some(Millis(2_000)),
-            ..put("a", "1")
-        };
+        let ends = Put { expires_at: Some(Millis(2_000)), ..put("a", "1") };
         writer.put(&ends, NOW);
         assert!(table.reader().get(&key("a"), Millis(1_999)).is_some());
         assert_eq!(table.reader().get(&key("a"), Millis(2_000)), None);
-        assert!(matches!(
-            writer.put(&ends, Millis(2_000)),
-            Stored::Created(_)
-        ));
+        assert!(matches!(writer.put(&ends, Millis(2_000)), Stored::Created(_)));
     }
 
     #[test]

@@ -22,11 +22,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-            header: None,
-        }
+        Self { status, message: message.into(), header: None }
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
@@ -37,30 +33,18 @@ impl Refusal {
     pub(super) fn method(allowed: &'static str) -> Self {
         let message = format!("method not allowed; allowed: {allowed}");
         let header = Some((ALLOW, HeaderValue::from_static(allowed)));
-        Self {
-            status: StatusCode::METHOD_NOT_ALLOWED,
-            message,
-            header,
-        }
+        Self { status: StatusCode::METHOD_NOT_ALLOWED, message, header }
     }
 
     pub(super) fn unauthorized(message: &str) -> Self {
         let header = Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
-        Self {
-            status: StatusCode::UNAUTHORIZED,
-            message: message.to_owned(),
-            header,
-        }
+        Self { status: StatusCode::UNAUTHORIZED, message: message.to_owned(), header }
     }
 
     /// The node cannot now, and may in a second.
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         let header = Some((RETRY_AFTER, HeaderValue::from_static("1")));
-        Self {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            message: message.into(),
-            header,
-        }
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into(), header }
     }
 }
 
@@ -96,12 +80,7 @@ impl From<Refusal> for Response {
         struct Body<'a> {
             message: &'a str,
         }
-        let mut response = json(
-            refusal.status,
-            &Body {
-                message: &refusal.message,
-            },
-        );
+        let mut response = json(refusal.status, &Body { message: &refusal.message });
         if let Some((name, value)) = refusal.header {
             response.headers_mut().insert(name, value);
         }

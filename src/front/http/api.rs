@@ -110,10 +110,7 @@ impl Api {
         };
         let entry = self.find(name.to_key()?).await?;
         let values = query.answer(entry.as_ref().and_then(json_of))?;
-        Ok(raw_json(
-            StatusCode::OK,
-            format!("{{\"values\":[{values}]}}"),
-        ))
+        Ok(raw_json(StatusCode::OK, format!("{{\"values\":[{values}]}}")))
     }
 
     async fn get(&self, query: &str) -> Result<Response, Refusal> {
@@ -146,18 +143,10 @@ impl Api {
         let name = posted.name()?;
         let data = posted.object()?;
         let Some(name) = name else {
-            let id = self
-                .cache
-                .put_next(put_of(Key::from_static("unnamed"), data))
-                .await?;
-            return Ok(raw_json(
-                StatusCode::OK,
-                format!("{{\"id\":{id},\"data\":{data}}}"),
-            ));
+            let id = self.cache.put_next(put_of(Key::from_static("unnamed"), data)).await?;
+            return Ok(raw_json(StatusCode::OK, format!("{{\"id\":{id},\"data\":{data}}}")));
         };
-        self.cache
-            .run_one(Command::Put(put_of(name.to_key()?, data)))
-            .await?;
+        self.cache.run_one(Command::Put(put_of(name.to_key()?, data))).await?;
         let body = match &name {
             Name::Key(_) => ["{\"data\":", data, "}"].concat(),
             Name::Id(_) => ["{\"id\":", &name.shown().1, ",\"data\":", data, "}"].concat(),
@@ -208,12 +197,8 @@ impl<'a> Posted<'a> {
     fn object(&self) -> Result<&'a str, Refusal> {
         match self.data.map(RawValue::get) {
             Some(data) if data.starts_with('{') => Ok(data),
-            Some(_) => Err(Refusal::bad_request(
-                "data is not an object; allowed: a JSON object",
-            )),
-            None => Err(Refusal::bad_request(
-                "data is missing; allowed: a JSON object",
-            )),
+            Some(_) => Err(Refusal::bad_request("data is not an object; allowed: a JSON object")),
+            None => Err(Refusal::bad_request("data is missing; allowed: a JSON object")),
         }
     }
 }
@@ -259,16 +244,10 @@ fn name_of(raw: &RawValue) -> Result<String, Refusal> {
         [b'"', ..] => serde_json::from_str(text)
             .map_err(|reason| Refusal::bad_request(format!("key is not valid text: {reason}")))?,
         _ => integer_of(text).map(str::to_owned).ok_or_else(|| {
-            Refusal::bad_request(format!(
-                "key is {text:.100}; allowed: a string or an integer"
-            ))
+            Refusal::bad_request(format!("key is {text:.100}; allowed: a string or an integer"))
         })?,
     };
-    if name.is_empty() || name == "null" {
-        Err(key_missing())
-    } else {
-        Ok(name)
-    }
+    if name.is_empty() || name == "null" { Err(key_missing()) } else { Ok(name) }
 }
 
 /// The decimal string of a JSON integer; `None` for a number with a fraction or an exponent, and for
@@ -312,10 +291,7 @@ fn json_string(text: &str) -> String {
 
 /// The answer of Smache to a key that is no key, under the status it always had.
 fn key_missing() -> Refusal {
-    Refusal::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "key cannot be nil/null/empty",
-    )
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "key cannot be nil/null/empty")
 }
 
 fn key_and_id() -> Refusal {
@@ -351,13 +327,8 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_refused_with_405_and_what_is_no_name_with_400() {
-        for body in [
-            r#"{"key":null}"#,
-            r#"{"key":""}"#,
-            r#"{"key":"null"}"#,
-            "{}",
-            r#"{"id":""}"#,
-        ] {
+        for body in [r#"{"key":null}"#, r#"{"key":""}"#, r#"{"key":"null"}"#, "{}", r#"{"id":""}"#]
+        {
             assert_eq!(name(body), Err(405), "{body}");
         }
         for body in [
@@ -382,27 +353,15 @@ mod tests {
         assert_eq!(name(r#"{"data":{}}"#), Ok(None));
         assert_eq!(name(r#"{"id":null,"data":{}}"#), Ok(None));
         assert_eq!(name(r#"{"key":null,"data":{}}"#), Err(405));
-        assert_eq!(
-            name(r#"{"id":7,"data":{}}"#),
-            Ok(Some(Name::Id("7".to_owned())))
-        );
+        assert_eq!(name(r#"{"id":7,"data":{}}"#), Ok(Some(Name::Id("7".to_owned()))));
     }
 
     #[test]
     fn ids_are_answered_as_numbers_where_they_are() {
         assert_eq!(Name::Id("7".to_owned()).shown(), ("id", "7".to_owned()));
-        assert_eq!(
-            Name::Id("07".to_owned()).shown(),
-            ("id", "\"07\"".to_owned())
-        );
-        assert_eq!(
-            Name::Id("-0".to_owned()).shown(),
-            ("id", "\"-0\"".to_owned())
-        );
-        assert_eq!(
-            Name::Key("7".to_owned()).shown(),
-            ("key", "\"7\"".to_owned())
-        );
+        assert_eq!(Name::Id("07".to_owned()).shown(), ("id", "\"07\"".to_owned()));
+        assert_eq!(Name::Id("-0".to_owned()).shown(), ("id", "\"-0\"".to_owned()));
+        assert_eq!(Name::Key("7".to_owned()).shown(), ("key", "\"7\"".to_owned()));
     }
 
     proptest! {

@@ -20,9 +20,7 @@ where
     S: Stream<Item = Result<B, warp::Error>> + Send,
     B: Buf,
 {
-    let bytes_said = content_length
-        .map_or(Ok(0), usize::try_from)
-        .unwrap_or(usize::MAX);
+    let bytes_said = content_length.map_or(Ok(0), usize::try_from).unwrap_or(usize::MAX);
     if bytes_max < bytes_said {
         return Err(too_long(bytes_max));
     }
@@ -70,10 +68,8 @@ mod tests {
     use super::*;
 
     fn body(chunks: &[&'static str]) -> impl Stream<Item = Result<Bytes, warp::Error>> + Send {
-        let chunks: Vec<_> = chunks
-            .iter()
-            .map(|chunk| Ok(Bytes::from_static(chunk.as_bytes())))
-            .collect();
+        let chunks: Vec<_> =
+            chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).collect();
         stream::iter(chunks)
     }
 

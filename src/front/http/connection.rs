@@ -29,9 +29,7 @@ pub(super) async fn serve(door: &Arc<Shared>, stream: TcpStream) {
     let mut http = http1::Builder::new();
     // Its timer starts while a connection idles; ours knows the difference.
     http.header_read_timeout(None);
-    http.max_buf_size(HTTP_HEADER_BYTES_MAX)
-        .max_headers(HTTP_HEADERS_MAX)
-        .pipeline_flush(true);
+    http.max_buf_size(HTTP_HEADER_BYTES_MAX).max_headers(HTTP_HEADERS_MAX).pipeline_flush(true);
     let mut connection = std::pin::pin!(http.serve_connection(io, service));
 
     let mut phase = door.phase.subscribe();

@@ -53,11 +53,7 @@ impl Wait {
 
 impl Activity {
     pub(super) fn new(opened: Instant) -> Self {
-        Self {
-            opened,
-            wait: AtomicU8::new(Wait::FirstByte as u8),
-            since_ms: AtomicU64::new(0),
-        }
+        Self { opened, wait: AtomicU8::new(Wait::FirstByte as u8), since_ms: AtomicU64::new(0) }
     }
 
     /// A request's header is complete.
@@ -106,10 +102,7 @@ impl Activity {
 
     fn note(&self, wait: Wait, now: Instant) {
         let since_ms = now.duration_since(self.opened).as_millis();
-        self.since_ms.store(
-            u64::try_from(since_ms).unwrap_or(u64::MAX),
-            Ordering::Relaxed,
-        );
+        self.since_ms.store(u64::try_from(since_ms).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.wait.store(wait as u8, Ordering::Relaxed);
     }
 }
@@ -196,10 +189,7 @@ mod tests {
     #[test]
     fn a_silent_connection_is_overdue_after_the_first_byte_timeout() {
         let opened = Instant::now();
-        assert_eq!(
-            overdue_after(&Activity::new(opened), opened),
-            HTTP_FIRST_BYTE_TIMEOUT
-        );
+        assert_eq!(overdue_after(&Activity::new(opened), opened), HTTP_FIRST_BYTE_TIMEOUT);
     }
 
     #[test]
@@ -210,10 +200,7 @@ mod tests {
             activity.received(opened + Duration::from_secs(second));
         }
         let begun = Duration::from_secs(1);
-        assert_eq!(
-            overdue_after(&activity, opened),
-            begun + HTTP_HEADER_TIMEOUT
-        );
+        assert_eq!(overdue_after(&activity, opened), begun + HTTP_HEADER_TIMEOUT);
     }
 
     #[test]
@@ -224,10 +211,7 @@ mod tests {
         activity.request_began(opened);
         let answered = opened + Duration::from_secs(2);
         activity.request_ended(answered);
-        assert_eq!(
-            overdue_after(&activity, opened),
-            Duration::from_secs(2) + HTTP_IDLE_TIMEOUT
-        );
+        assert_eq!(overdue_after(&activity, opened), Duration::from_secs(2) + HTTP_IDLE_TIMEOUT);
 
         activity.received(opened + Duration::from_secs(60));
         let limit = Duration::from_secs(60) + HTTP_HEADER_TIMEOUT;

@@ -38,10 +38,7 @@ impl Guard {
             Some(token) => Self(Rule::Token(token)),
             None => {
                 let (listener, is_public) = (addr.ip(), !addr.ip().is_loopback());
-                Self(Rule::Local {
-                    listener,
-                    is_public,
-                })
+                Self(Rule::Local { listener, is_public })
             }
         }
     }
@@ -54,10 +51,7 @@ impl Guard {
     pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
         match &self.0 {
             Rule::Token(token) => check_token(request, token),
-            Rule::Local {
-                listener,
-                is_public,
-            } => {
+            Rule::Local { listener, is_public } => {
                 let is_ours = |host: &str| is_ours(host, *listener, *is_public);
                 check_host(request, is_ours)?;
                 check_origin(request.headers(), is_ours)
@@ -70,10 +64,7 @@ fn check_token<B>(request: &Request<B>, token: &Secret) -> Result<(), Refusal> {
     if OPEN_PATHS.contains(&request.uri().path()) {
         return Ok(());
     }
-    let given = request
-        .headers()
-        .get(AUTHORIZATION)
-        .map(|value| value.as_bytes());
+    let given = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
     match given.and_then(bearer) {
         Some(given) if bool::from(given.ct_eq(token.as_bytes())) => Ok(()),
         Some(_) => Err(Refusal::unauthorized("the token is wrong")),
@@ -86,9 +77,7 @@ fn check_token<B>(request: &Request<B>, token: &Secret) -> Result<(), Refusal> {
 /// The credentials of a header `Bearer …`; the scheme's case does not matter (RFC 9110, 11.1).
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, credentials) = value.split_at_checked(7)?;
-    scheme
-        .eq_ignore_ascii_case(b"Bearer ")
-        .then(|| credentials.trim_ascii())
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| credentials.trim_ascii())
 }
 
 fn check_host<B>(request: &Request<B>, is_ours: impl Fn(&str) -> bool) -> Result<(), Refusal> {
@@ -105,15 +94,9 @@ fn check_host<B>(request: &Request<B>, is_ours: impl Fn(&str) -> bool) -> Result
         };
     };
     let Ok(authority) = host.parse::<Authority>() else {
-        return Err(Refusal::bad_request(
-            "the header Host is invalid; allowed: name or name:port",
-        ));
+        return Err(Refusal::bad_request("the header Host is invalid; allowed: name or name:port"));
     };
-    if is_ours(authority.host()) {
-        Ok(())
-    } else {
-        Err(foreign(&HOST, authority.host()))
-    }
+    if is_ours(authority.host()) { Ok(()) } else { Err(foreign(&HOST, authority.host())) }
 }
 
 fn check_origin(headers: &HeaderMap, is_ours: impl Fn(&str) -> bool) -> Result<(), Refusal> {
@@ -121,10 +104,8 @@ fn check_origin(headers: &HeaderMap, is_ours: impl Fn(&str) -> bool) -> Result<(
         return Ok(());
     };
     // Other schemes, and `null`, are pages that no server of ours has sent.
-    let authority = origin
-        .strip_prefix("http://")
-        .or_else(|| origin.strip_prefix("https://"))
-        .unwrap_or("");
+    let authority =
+        origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")).unwrap_or("");
     match authority.parse::<Authority>() {
         Ok(authority) if is_ours(authority.host()) => Ok(()),
         Ok(_) | Err(_) => Err(foreign(&ORIGIN, origin)),
@@ -139,12 +120,10 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
     };
     match (first.to_str(), values.next()) {
         (Ok(text), None) => Ok(Some(text)),
-        (Err(_), _) => Err(Refusal::bad_request(format!(
-            "the header {name} is not ASCII"
-        ))),
-        (Ok(_), Some(_)) => Err(Refusal::bad_request(format!(
-            "the header {name} is given twice; allowed: once"
-        ))),
+        (Err(_), _) => Err(Refusal::bad_request(format!("the header {name} is not ASCII"))),
+        (Ok(_), Some(_)) => {
+            Err(Refusal::bad_request(format!("the header {name} is given twice; allowed: once")))
+        }
     }
 }
 
@@ -157,11 +136,7 @@ fn is_ours(host: &str, listener: IpAddr, is_public: bool) -> bool {
     if host.eq_ignore_ascii_case("localhost") {
         return true;
     }
-    match host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse::<IpAddr>()
-    {
+    match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
         Ok(address) => address.is_loopback() || address == listener || is_public,
         Err(_) => is_public && !host.is_empty() && !host.contains('.'),
     }
@@ -188,9 +163,7 @@ mod tests {
     }
 
     fn status(guard: &Guard, headers: &[(&str, &str)]) -> u16 {
-        guard
-            .check(&request(headers))
-            .map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
+        guard.check(&request(headers)).map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
     }
 
     fn local() -> Guard {
@@ -199,39 +172,20 @@ mod tests {
 
     #[test]
     fn local_names_may_ask_a_local_node() {
-        for host in [
-            "localhost:4000",
-            "LOCALHOST",
-            "127.0.0.1:4000",
-            "127.1.2.3",
-            "[::1]:4000",
-        ] {
+        for host in ["localhost:4000", "LOCALHOST", "127.0.0.1:4000", "127.1.2.3", "[::1]:4000"] {
             assert_eq!(status(&local(), &[("host", host)]), 200, "{host}");
         }
-        let page = [
-            ("host", "localhost:4000"),
-            ("origin", "http://localhost:3000"),
-        ];
+        let page = [("host", "localhost:4000"), ("origin", "http://localhost:3000")];
         assert_eq!(status(&local(), &page), 200);
     }
 
     #[test]
     fn foreign_names_and_pages_are_refused_without_a_token() {
-        for host in [
-            "evil.example",
-            "evil.example:4000",
-            "10.0.0.1",
-            "localhost.evil.example",
-        ] {
+        for host in ["evil.example", "evil.example:4000", "10.0.0.1", "localhost.evil.example"] {
             assert_eq!(status(&local(), &[("host", host)]), 403, "{host}");
         }
-        for origin in [
-            "http://evil.example",
-            "null",
-            "file://",
-            "http://10.0.0.1",
-            "https://[::2]",
-        ] {
+        for origin in ["http://evil.example", "null", "file://", "http://10.0.0.1", "https://[::2]"]
+        {
             let page = [("host", "localhost:4000"), ("origin", origin)];
             assert_eq!(status(&local(), &page), 403, "{origin}");
         }
@@ -240,10 +194,7 @@ mod tests {
     #[test]
     fn a_request_must_name_one_host() {
         assert_eq!(status(&local(), &[]), 400);
-        assert_eq!(
-            status(&local(), &[("host", "localhost"), ("host", "localhost")]),
-            400
-        );
+        assert_eq!(status(&local(), &[("host", "localhost"), ("host", "localhost")]), 400);
         assert_eq!(status(&local(), &[("host", "a b")]), 400);
         let mut old = request(&[]);
         *old.version_mut() = Version::HTTP_10;
@@ -260,26 +211,17 @@ mod tests {
 
     #[test]
     fn with_a_token_only_the_token_counts() {
-        let guard = Guard::new(
-            "0.0.0.0:1".parse().unwrap(),
-            Some(Secret::new("abc".into())),
-        );
+        let guard = Guard::new("0.0.0.0:1".parse().unwrap(), Some(Secret::new("abc".into())));
         assert_eq!(status(&guard, &[]), 401);
         assert_eq!(status(&guard, &[("authorization", "Bearer abd")]), 401);
         assert_eq!(status(&guard, &[("authorization", "Basic abc")]), 401);
         assert_eq!(
-            status(
-                &guard,
-                &[("authorization", "Bearer abc"), ("origin", "http://x.y")]
-            ),
+            status(&guard, &[("authorization", "Bearer abc"), ("origin", "http://x.y")]),
             200
         );
         assert_eq!(status(&guard, &[("authorization", "bearer abc")]), 200);
         for path in OPEN_PATHS {
-            assert!(
-                guard.check(&Request::get(path).body(()).unwrap()).is_ok(),
-                "{path}"
-            );
+            assert!(guard.check(&Request::get(path).body(()).unwrap()).is_ok(), "{path}");
         }
     }
 }

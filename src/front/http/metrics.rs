@@ -50,63 +50,21 @@ fn cache_families(status: &Status, tree: &Tree) -> Vec<Family> {
         let sample = |shard: &ShardStatus| Sample::labelled("shard", shard.id, value(shard));
         status.shards.iter().map(sample).collect()
     };
-    let restarts = tree
-        .children
-        .iter()
-        .map(|child| Sample::labelled("child", &child.name, child.restarts));
+    let restarts =
+        tree.children.iter().map(|child| Sample::labelled("child", &child.name, child.restarts));
     let is_ready = u64::from(status.state == NodeState::Ready);
     vec![
-        counter(
-            metrics::HITS,
-            "Reads that found an entry",
-            one(requests.hits),
-        ),
-        counter(
-            metrics::MISSES,
-            "Reads that found none",
-            one(requests.misses),
-        ),
+        counter(metrics::HITS, "Reads that found an entry", one(requests.hits)),
+        counter(metrics::MISSES, "Reads that found none", one(requests.misses)),
         counter(metrics::WRITES, "Writes applied", one(requests.writes)),
-        counter(
-            metrics::EVICTIONS,
-            "Entries evicted",
-            one(requests.evictions),
-        ),
-        gauge(
-            metrics::ENTRIES,
-            "Entries held",
-            of_shards(|shard| shard.entries as u64),
-        ),
-        gauge(
-            metrics::MEMORY_USED,
-            "Bytes held",
-            of_shards(|shard| shard.bytes as u64),
-        ),
-        gauge(
-            metrics::MEMORY_LIMIT,
-            "Bytes allowed",
-            one(status.memory.limit_bytes as u64),
-        ),
-        gauge(
-            metrics::QUEUE,
-            "Writes waiting",
-            of_shards(|shard| shard.queue as u64),
-        ),
-        counter(
-            metrics::RESTARTS,
-            "Restarts of supervised actors",
-            restarts.collect(),
-        ),
-        gauge(
-            metrics::UPTIME,
-            "Seconds since the start",
-            one(status.uptime_ms / 1_000),
-        ),
-        gauge(
-            metrics::READY,
-            "1 while the node takes requests",
-            one(is_ready),
-        ),
+        counter(metrics::EVICTIONS, "Entries evicted", one(requests.evictions)),
+        gauge(metrics::ENTRIES, "Entries held", of_shards(|shard| shard.entries as u64)),
+        gauge(metrics::MEMORY_USED, "Bytes held", of_shards(|shard| shard.bytes as u64)),
+        gauge(metrics::MEMORY_LIMIT, "Bytes allowed", one(status.memory.limit_bytes as u64)),
+        gauge(metrics::QUEUE, "Writes waiting", of_shards(|shard| shard.queue as u64)),
+        counter(metrics::RESTARTS, "Restarts of supervised actors", restarts.collect()),
+        gauge(metrics::UPTIME, "Seconds since the start", one(status.uptime_ms / 1_000)),
+        gauge(metrics::READY, "1 while the node takes requests", one(is_ready)),
     ]
 }
 
@@ -118,31 +76,11 @@ fn http_families(counts: &HttpCounts, connections: usize) -> Vec<Family> {
     let (accepted, refused) = (one(counts.accepted.total()), one(counts.refused.total()));
     let timed_out = one(counts.timed_out.total());
     vec![
-        counter(
-            metrics::HTTP_ANSWERS,
-            "HTTP answers by class of status",
-            answers.collect(),
-        ),
-        gauge(
-            metrics::HTTP_CONNECTIONS,
-            "HTTP connections open",
-            one(connections as u64),
-        ),
-        counter(
-            metrics::HTTP_ACCEPTED,
-            "HTTP connections accepted",
-            accepted,
-        ),
-        counter(
-            metrics::HTTP_REFUSED,
-            "HTTP connections over the cap",
-            refused,
-        ),
-        counter(
-            metrics::HTTP_TIMED_OUT,
-            "HTTP connections past a deadline",
-            timed_out,
-        ),
+        counter(metrics::HTTP_ANSWERS, "HTTP answers by class of status", answers.collect()),
+        gauge(metrics::HTTP_CONNECTIONS, "HTTP connections open", one(connections as u64)),
+        counter(metrics::HTTP_ACCEPTED, "HTTP connections accepted", accepted),
+        counter(metrics::HTTP_REFUSED, "HTTP connections over the cap", refused),
+        counter(metrics::HTTP_TIMED_OUT, "HTTP connections past a deadline", timed_out),
     ]
 }
 
@@ -167,14 +105,8 @@ struct Sample {
 
 impl Sample {
     fn labelled(name: &'static str, label: impl ToString, value: u64) -> Self {
-        #![allow(
-            clippy::needless_pass_by_value,
-            reason = "labels are numbers and short names"
-        )]
-        Self {
-            label: Some([(name, label.to_string())]),
-            value,
-        }
+        #![allow(clippy::needless_pass_by_value, reason = "labels are numbers and short names")]
+        Self { label: Some([(name, label.to_string())]), value }
     }
 }
 
@@ -183,28 +115,16 @@ fn one(value: u64) -> Vec<Sample> {
 }
 
 fn counter(name: &'static str, help: &'static str, samples: Vec<Sample>) -> Family {
-    Family {
-        name,
-        help,
-        kind: MetricType::Counter,
-        samples,
-    }
+    Family { name, help, kind: MetricType::Counter, samples }
 }
 
 fn gauge(name: &'static str, help: &'static str, samples: Vec<Sample>) -> Family {
-    Family {
-        name,
-        help,
-        kind: MetricType::Gauge,
-        samples,
-    }
+    Family { name, help, kind: MetricType::Gauge, samples }
 }
 
 impl Collector for Families {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|family| family.encode(&mut encoder))
+        self.0.iter().try_for_each(|family| family.encode(&mut encoder))
     }
 }
 

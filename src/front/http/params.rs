@@ -32,15 +32,10 @@ pub(super) fn parse(query: &str) -> Result<Vec<Param<'_>>, Refusal> {
 ///
 /// 400 if it is there more than once, as there is no telling which one is meant.
 pub(super) fn single<'a>(params: &'a [Param<'_>], name: &str) -> Result<Option<&'a str>, Refusal> {
-    let mut values = params
-        .iter()
-        .filter(|(n, _)| n == name)
-        .map(|(_, value)| value.as_ref());
+    let mut values = params.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_ref());
     let first = values.next();
     if values.next().is_some() {
-        return Err(Refusal::bad_request(format!(
-            "{name} is given twice; allowed: once"
-        )));
+        return Err(Refusal::bad_request(format!("{name} is given twice; allowed: once")));
     }
     Ok(first)
 }

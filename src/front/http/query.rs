@@ -84,12 +84,8 @@ impl Query {
                 Self::only(names.map(|(_, value)| value.to_string()).collect())
             }
             FILTER_BOOL => {
-                let key = single(params, "cmd[keys][key]")?
-                    .ok_or_else(wrong_filter)?
-                    .to_owned();
-                let by = single(params, "cmd[keys][by]")?
-                    .ok_or_else(wrong_filter)?
-                    .to_owned();
+                let key = single(params, "cmd[keys][key]")?.ok_or_else(wrong_filter)?.to_owned();
+                let by = single(params, "cmd[keys][by]")?.ok_or_else(wrong_filter)?.to_owned();
                 Ok(Self::FilterBool { key, by })
             }
             other => Err(not_supported(other)),
@@ -114,16 +110,13 @@ impl Query {
             None => Object::new(),
             Some(Ok(object)) => object,
             Some(Err(reason)) => {
-                return Err(Refusal::bad_request(format!(
-                    "data cannot be queried: {reason}"
-                )));
+                return Err(Refusal::bad_request(format!("data cannot be queried: {reason}")));
             }
         };
         let values = match self {
-            Self::Only(names) => names
-                .iter()
-                .map(|name| object.get(name).map_or("null", |raw| raw.get()))
-                .collect(),
+            Self::Only(names) => {
+                names.iter().map(|name| object.get(name).map_or("null", |raw| raw.get())).collect()
+            }
             Self::FilterBool { key, by } => filter(&object, key, by)?,
         };
         Ok(values.join(","))
@@ -138,15 +131,9 @@ fn filter<'a>(object: &Object<'a>, key: &str, by: &str) -> Result<Vec<&'a str>, 
         .map_err(|_| Refusal::bad_request(format!("{key} is not a list; allowed: a list")))?;
     let is_truthy = |element: &&str| {
         let members: Object<'_> = serde_json::from_str(element).unwrap_or_default();
-        members
-            .get(by)
-            .is_some_and(|value| !matches!(value.get(), "null" | "false"))
+        members.get(by).is_some_and(|value| !matches!(value.get(), "null" | "false"))
     };
-    Ok(elements
-        .into_iter()
-        .map(RawValue::get)
-        .filter(is_truthy)
-        .collect())
+    Ok(elements.into_iter().map(RawValue::get).filter(is_truthy).collect())
 }
 
 fn wrong_only() -> Refusal {
@@ -192,10 +179,7 @@ mod tests {
         assert_eq!(filter.answer(Some(CAR)).unwrap(), expected);
         assert_eq!(filter.answer(Some("{}")).unwrap(), "");
         assert_eq!(filter.answer(None).unwrap(), "");
-        assert_eq!(
-            filter.answer(Some(r#"{"colors":1}"#)).unwrap_err().status,
-            400
-        );
+        assert_eq!(filter.answer(Some(r#"{"colors":1}"#)).unwrap_err().status, 400);
     }
 
     #[test]
@@ -212,10 +196,7 @@ mod tests {
     #[test]
     fn wrong_queries_say_what_is_allowed() {
         let refusal = query(r#"{"query":"DROP","keys":[]}"#).unwrap_err();
-        assert_eq!(
-            (refusal.status.as_u16(), &*refusal.message),
-            (400, "DROP not supported")
-        );
+        assert_eq!((refusal.status.as_u16(), &*refusal.message), (400, "DROP not supported"));
         for cmd in [
             r#"{"query":"ONLY"}"#,
             r#"{"query":"ONLY","keys":[]}"#,

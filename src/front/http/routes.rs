@@ -72,12 +72,7 @@ fn smache_api(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
         .and(query())
         .and(warp::header::optional("content-length"))
         .and(warp::body::stream())
-        .map(|method, query, content_length, body| Parts {
-            method,
-            query,
-            content_length,
-            body,
-        });
+        .map(|method, query, content_length, body| Parts { method, query, content_length, body });
     let entries = warp::path::end()
         .and(api_of(api))
         .and(parts)
@@ -93,48 +88,30 @@ fn smache_api(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
 /// `/`, `/healthcheck` and `/livez`, which need nothing to be answered.
 fn health() -> BoxedFilter<(Response,)> {
     let here = warp::path::end();
-    let named = warp::path("healthcheck")
-        .or(warp::path("livez"))
-        .unify()
-        .and(warp::path::end());
+    let named = warp::path("healthcheck").or(warp::path("livez")).unify().and(warp::path::end());
     let paths = here.or(named).unify();
-    paths
-        .and(warp::method())
-        .map(|method| shown(operations::alive(&method)))
-        .boxed()
+    paths.and(warp::method()).map(|method| shown(operations::alive(&method))).boxed()
 }
 
 fn inspection(context: &Context) -> BoxedFilter<(Response,)> {
     let asked = |name: &'static str| {
         let context = context.clone();
         let context = warp::any().map(move || context.clone());
-        warp::path(name)
-            .and(warp::path::end())
-            .and(warp::method())
-            .and(context)
+        warp::path(name).and(warp::path::end()).and(warp::method()).and(context)
     };
     let is_ready = asked("readyz")
         .map(|method: Method, of: Context| shown(operations::ready(&method, &of.cache)));
     let status = asked("status")
         .map(|method: Method, of: Context| shown(operations::status(&method, &of.cache)));
     let explain =
-        asked("explain")
-            .and(query())
-            .map(|method: Method, of: Context, query: String| {
-                shown(operations::explain(&method, &query, &of.cache))
-            });
+        asked("explain").and(query()).map(|method: Method, of: Context, query: String| {
+            shown(operations::explain(&method, &query, &of.cache))
+        });
     let metrics = asked("metrics").map(|method: Method, of: Context| {
         let connections = HTTP_CONNECTIONS_MAX - of.vacancies.available_permits();
         shown(metrics::answer(&method, &of.cache, &of.counts, connections))
     });
-    is_ready
-        .or(status)
-        .unify()
-        .or(explain)
-        .unify()
-        .or(metrics)
-        .unify()
-        .boxed()
+    is_ready.or(status).unify().or(explain).unify().or(metrics).unify().boxed()
 }
 
 fn supervision(context: &Context) -> BoxedFilter<(Response,)> {
@@ -144,15 +121,12 @@ fn supervision(context: &Context) -> BoxedFilter<(Response,)> {
         .and(warp::method())
         .and(context.clone())
         .map(|method: Method, of: Context| shown(operations::supervision(&method, &of.cache)));
-    let crash = warp::path!(String / "crash")
-        .and(warp::method())
-        .and(context)
-        .then(|child: String, method: Method, of: Context| async move {
+    let crash = warp::path!(String / "crash").and(warp::method()).and(context).then(
+        |child: String, method: Method, of: Context| async move {
             shown(operations::crash(&method, &child, of.has_demo, &of.cache).await)
-        });
-    warp::path("supervision")
-        .and(tree.or(crash).unify())
-        .boxed()
+        },
+    );
+    warp::path("supervision").and(tree.or(crash).unify()).boxed()
 }
 
 /// The query as it stands, empty where there is none.
