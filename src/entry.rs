@@ -4,6 +4,7 @@
 //! can be repeated.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
 
@@ -16,7 +17,7 @@ pub struct Millis(pub u64);
 /// The name of an entry: 1 to [`KEY_BYTES_MAX`] bytes, in a namespace.
 ///
 /// Two keys are the same only if namespace and bytes are the same.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     namespace: Namespace,
     bytes: Bytes,
@@ -125,6 +126,16 @@ impl Key {
     #[must_use]
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // The namespace goes in front only where there is one: most keys are hashed in one piece.
+        if !self.namespace.0.is_empty() {
+            state.write(&self.namespace.0);
+        }
+        state.write(&self.bytes);
     }
 }
 

@@ -11,10 +11,11 @@ mod reader;
 mod writer;
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use xxhash_rust::xxh3::Xxh3Builder;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::entry::{Entry, Key, MediaType, Millis, Version};
 
@@ -29,7 +30,7 @@ pub const ENTRY_OVERHEAD_BYTES: usize = 320;
 
 /// The memory of one shard.
 pub struct Table {
-    map: papaya::HashMap<Key, Arc<Entry>, Xxh3Builder>,
+    map: papaya::HashMap<Key, Arc<Entry>, Seed>,
     limit_bytes: usize,
     used_bytes: AtomicUsize,
     entries: AtomicUsize,
@@ -52,6 +53,30 @@ struct Ledger {
     is_dirty: bool,
 }
 
+/// The hash of a table: xxh3 from a seed of its own, so that nobody can make keys that collide.
+#[derive(Clone)]
+struct Seed(u64);
+
+struct SeededHasher(u64);
+
+impl BuildHasher for Seed {
+    type Hasher = SeededHasher;
+
+    fn build_hasher(&self) -> SeededHasher {
+        SeededHasher(self.0)
+    }
+}
+
+impl Hasher for SeededHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64_with_seed(bytes, self.0);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// How full a table is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableStats {
@@ -70,7 +95,7 @@ impl Table {
     #[must_use]
     pub fn new(limit_bytes: usize, seed: u64) -> Arc<Self> {
         Arc::new(Self {
-            map: papaya::HashMap::with_hasher(Xxh3Builder::new().with_seed(seed)),
+            map: papaya::HashMap::with_hasher(Seed(seed)),
             limit_bytes,
             used_bytes: AtomicUsize::new(0),
             entries: AtomicUsize::new(0),

@@ -1,5 +1,7 @@
 //! Smache's API, and ExDaas's form of it: JSON objects under keys.
 
+use std::borrow::Cow;
+
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use hyper::{Method, StatusCode};
@@ -33,11 +35,11 @@ pub(super) struct Parts<S> {
 
 /// The name of an entry, in the form the client used: it is answered in the same form.
 #[derive(Debug, PartialEq, Eq)]
-enum Name {
+enum Name<'a> {
     /// `key`, always answered as a string.
-    Key(String),
+    Key(Cow<'a, str>),
     /// `id`, answered as a number if it is one.
-    Id(String),
+    Id(Cow<'a, str>),
 }
 
 /// A body as it stands, before anything is made of it.
@@ -66,14 +68,30 @@ impl Api {
         Self { cache, node }
     }
 
-    /// `/api`.
-    pub(super) async fn answer<S, B>(&self, parts: Parts<S>) -> Result<Response, Refusal>
+    /// `/api`, by a method that reads.
+    pub(super) async fn get(&self, query: &str) -> Result<Response, Refusal> {
+        let name = Name::from_params(&params::parse(query)?)?;
+        let entry = self.find(name.to_key()?).await?;
+        let data = entry.as_ref().and_then(json_of).unwrap_or("null");
+        let mut body = Vec::with_capacity(query.len() + data.len() + self.node.len() + 32);
+        name.write(&mut body);
+        body.extend_from_slice(b",\"data\":");
+        body.extend_from_slice(data.as_bytes());
+        if let Name::Key(_) = name {
+            body.extend_from_slice(b",\"node\":");
+            body.extend_from_slice(self.node.as_bytes());
+        }
+        body.push(b'}');
+        Ok(raw_json(StatusCode::OK, body))
+    }
+
+    /// `/api`, by any other method.
+    pub(super) async fn change<S, B>(&self, parts: Parts<S>) -> Result<Response, Refusal>
     where
         S: Stream<Item = Result<B, warp::Error>> + Send,
         B: Buf,
     {
         match parts.method {
-            Method::GET | Method::HEAD => self.get(&parts.query).await,
             Method::POST | Method::PUT => {
                 let bytes_max = self.cache.value_bytes_max() + HTTP_ENVELOPE_BYTES_MAX;
                 let body = body::read(parts.body, parts.content_length, bytes_max).await?;
@@ -113,31 +131,6 @@ impl Api {
         Ok(raw_json(StatusCode::OK, format!("{{\"values\":[{values}]}}")))
     }
 
-    async fn get(&self, query: &str) -> Result<Response, Refusal> {
-        let name = Name::from_params(&params::parse(query)?)?;
-        let entry = self.find(name.to_key()?).await?;
-        let data = entry.as_ref().and_then(json_of).unwrap_or("null");
-        let (member, shown) = name.shown();
-        let body = match name {
-            Name::Key(_) => {
-                let parts = [
-                    "{\"",
-                    member,
-                    "\":",
-                    &shown,
-                    ",\"data\":",
-                    data,
-                    ",\"node\":",
-                    &self.node,
-                    "}",
-                ];
-                parts.concat()
-            }
-            Name::Id(_) => ["{\"", member, "\":", &shown, ",\"data\":", data, "}"].concat(),
-        };
-        Ok(raw_json(StatusCode::OK, body))
-    }
-
     async fn post(&self, body: &[u8]) -> Result<Response, Refusal> {
         let posted = Posted::parse(body)?;
         let name = posted.name()?;
@@ -147,19 +140,27 @@ impl Api {
             return Ok(raw_json(StatusCode::OK, format!("{{\"id\":{id},\"data\":{data}}}")));
         };
         self.cache.run_one(Command::Put(put_of(name.to_key()?, data))).await?;
-        let body = match &name {
-            Name::Key(_) => ["{\"data\":", data, "}"].concat(),
-            Name::Id(_) => ["{\"id\":", &name.shown().1, ",\"data\":", data, "}"].concat(),
-        };
+        let mut body = Vec::with_capacity(data.len() + 64);
+        match name {
+            Name::Key(_) => body.push(b'{'),
+            Name::Id(_) => {
+                name.write(&mut body);
+                body.push(b',');
+            }
+        }
+        body.extend_from_slice(b"\"data\":");
+        body.extend_from_slice(data.as_bytes());
+        body.push(b'}');
         Ok(raw_json(StatusCode::OK, body))
     }
 
     async fn delete(&self, query: &str) -> Result<Response, Refusal> {
         let name = Name::from_params(&params::parse(query)?)?;
         let reply = self.cache.run_one(Command::Delete(name.to_key()?)).await?;
-        let (member, shown) = name.shown();
+        let mut body = vec![];
+        name.write(&mut body);
         let is_deleted = reply == Reply::Deleted(true);
-        let body = format!("{{\"{member}\":{shown},\"deleted\":{is_deleted}}}");
+        body.extend_from_slice(format!(",\"deleted\":{is_deleted}}}").as_bytes());
         Ok(raw_json(StatusCode::OK, body))
     }
 
@@ -184,14 +185,15 @@ impl<'a> Posted<'a> {
 
     /// Whom the body is about; `None` if the next id is asked for: there is no key, no id or a null
     /// one, and there is data.
-    fn name(&self) -> Result<Option<Name>, Refusal> {
-        match (self.key, self.id) {
-            (Some(_), Some(_)) => Err(key_and_id()),
-            (Some(key), None) => name_of(key).map(|name| Some(Name::Key(name))),
-            (None, Some(id)) if id.get() != "null" => name_of(id).map(|name| Some(Name::Id(name))),
-            (None, _) if self.data.is_some() => Ok(None),
-            (None, _) => Err(key_missing()),
-        }
+    fn name(&self) -> Result<Option<Name<'a>>, Refusal> {
+        let name = match (self.key, self.id) {
+            (Some(_), Some(_)) => return Err(key_and_id()),
+            (Some(key), None) => Name::Key(name_of(key)?),
+            (None, Some(id)) if id.get() != "null" => Name::Id(name_of(id)?),
+            (None, _) if self.data.is_some() => return Ok(None),
+            (None, _) => return Err(key_missing()),
+        };
+        if name.is_nil() { Err(key_missing()) } else { Ok(Some(name)) }
     }
 
     fn object(&self) -> Result<&'a str, Refusal> {
@@ -203,51 +205,62 @@ impl<'a> Posted<'a> {
     }
 }
 
-impl Name {
-    fn from_params(params: &[Param<'_>]) -> Result<Self, Refusal> {
-        let (name, make): (_, fn(String) -> Self) =
-            match (single(params, "key")?, single(params, "id")?) {
-                (Some(_), Some(_)) => return Err(key_and_id()),
-                (Some(key), None) => (key, Self::Key),
-                (None, Some(id)) => (id, Self::Id),
-                (None, None) => return Err(key_missing()),
-            };
-        if name.is_empty() || name == "null" {
-            return Err(key_missing());
-        }
-        Ok(make(name.to_owned()))
+impl<'a> Name<'a> {
+    fn from_params(params: &[Param<'a>]) -> Result<Self, Refusal> {
+        let name = match (single(params, "key")?, single(params, "id")?) {
+            (Some(_), Some(_)) => return Err(key_and_id()),
+            (Some(key), None) => Self::Key(key.clone()),
+            (None, Some(id)) => Self::Id(id.clone()),
+            (None, None) => return Err(key_missing()),
+        };
+        if name.is_nil() { Err(key_missing()) } else { Ok(name) }
+    }
+
+    fn text(&self) -> &str {
+        let (Self::Key(name) | Self::Id(name)) = self;
+        name
+    }
+
+    /// Whether this is what Smache has always refused as a key.
+    fn is_nil(&self) -> bool {
+        matches!(self.text(), "" | "null")
     }
 
     fn to_key(&self) -> Result<Key, Refusal> {
-        let (Self::Key(name) | Self::Id(name)) = self;
-        Key::new(Bytes::copy_from_slice(name.as_bytes()))
+        Key::new(Bytes::copy_from_slice(self.text().as_bytes()))
             .map_err(|reason| Refusal::bad_request(reason.to_string()))
     }
 
-    /// The name of the member and its value as JSON.
-    fn shown(&self) -> (&'static str, String) {
+    /// Begins an object with the name as its first member.
+    fn write(&self, body: &mut Vec<u8>) {
         match self {
-            Self::Key(name) => ("key", json_string(name)),
-            Self::Id(name) if integer_of(name).is_some_and(|digits| digits == name) => {
-                ("id", name.clone())
+            Self::Key(name) => {
+                body.extend_from_slice(b"{\"key\":");
+                write_json_string(body, name);
             }
-            Self::Id(name) => ("id", json_string(name)),
+            Self::Id(name) => {
+                body.extend_from_slice(b"{\"id\":");
+                match integer_of(name).is_some_and(|digits| digits == name) {
+                    true => body.extend_from_slice(name.as_bytes()),
+                    false => write_json_string(body, name),
+                }
+            }
         }
     }
 }
 
 /// The key in a JSON value: a string, or an integer as its decimal string.
-fn name_of(raw: &RawValue) -> Result<String, Refusal> {
+fn name_of(raw: &RawValue) -> Result<Cow<'_, str>, Refusal> {
     let text = raw.get();
-    let name = match text.as_bytes() {
-        b"null" => return Err(key_missing()),
+    match text.as_bytes() {
+        b"null" => Err(key_missing()),
         [b'"', ..] => serde_json::from_str(text)
-            .map_err(|reason| Refusal::bad_request(format!("key is not valid text: {reason}")))?,
-        _ => integer_of(text).map(str::to_owned).ok_or_else(|| {
+            .map(Cow::Owned)
+            .map_err(|reason| Refusal::bad_request(format!("key is not valid text: {reason}"))),
+        _ => integer_of(text).map(Cow::Borrowed).ok_or_else(|| {
             Refusal::bad_request(format!("key is {text:.100}; allowed: a string or an integer"))
-        })?,
-    };
-    if name.is_empty() || name == "null" { Err(key_missing()) } else { Ok(name) }
+        }),
+    }
 }
 
 /// The decimal string of a JSON integer; `None` for a number with a fraction or an exponent, and for
@@ -289,6 +302,17 @@ fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
+fn write_json_string(body: &mut Vec<u8>, text: &str) {
+    // Most names need no escape, and then what is written is the name itself.
+    if text.bytes().all(|byte| b' ' <= byte && byte != b'"' && byte != b'\\') {
+        body.push(b'"');
+        body.extend_from_slice(text.as_bytes());
+        body.push(b'"');
+    } else {
+        body.extend_from_slice(json_string(text).as_bytes());
+    }
+}
+
 /// The answer of Smache to a key that is no key, under the status it always had.
 fn key_missing() -> Refusal {
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "key cannot be nil/null/empty")
@@ -304,13 +328,19 @@ mod tests {
 
     use super::*;
 
-    fn name(body: &str) -> Result<Option<Name>, u16> {
+    fn name(body: &str) -> Result<Option<Name<'_>>, u16> {
         let posted = Posted::parse(body.as_bytes()).map_err(|refusal| refusal.status.as_u16())?;
         posted.name().map_err(|refusal| refusal.status.as_u16())
     }
 
-    fn key(name: &str) -> Result<Option<Name>, u16> {
-        Ok(Some(Name::Key(name.to_owned())))
+    fn key(name: &str) -> Result<Option<Name<'_>>, u16> {
+        Ok(Some(Name::Key(name.into())))
+    }
+
+    fn shown(name: &Name<'_>) -> String {
+        let mut body = vec![];
+        name.write(&mut body);
+        String::from_utf8(body).unwrap()
     }
 
     #[test]
@@ -353,15 +383,16 @@ mod tests {
         assert_eq!(name(r#"{"data":{}}"#), Ok(None));
         assert_eq!(name(r#"{"id":null,"data":{}}"#), Ok(None));
         assert_eq!(name(r#"{"key":null,"data":{}}"#), Err(405));
-        assert_eq!(name(r#"{"id":7,"data":{}}"#), Ok(Some(Name::Id("7".to_owned()))));
+        assert_eq!(name(r#"{"id":7,"data":{}}"#), Ok(Some(Name::Id("7".into()))));
     }
 
     #[test]
     fn ids_are_answered_as_numbers_where_they_are() {
-        assert_eq!(Name::Id("7".to_owned()).shown(), ("id", "7".to_owned()));
-        assert_eq!(Name::Id("07".to_owned()).shown(), ("id", "\"07\"".to_owned()));
-        assert_eq!(Name::Id("-0".to_owned()).shown(), ("id", "\"-0\"".to_owned()));
-        assert_eq!(Name::Key("7".to_owned()).shown(), ("key", "\"7\"".to_owned()));
+        assert_eq!(shown(&Name::Id("7".into())), "{\"id\":7");
+        assert_eq!(shown(&Name::Id("07".into())), "{\"id\":\"07\"");
+        assert_eq!(shown(&Name::Id("-0".into())), "{\"id\":\"-0\"");
+        assert_eq!(shown(&Name::Key("7".into())), "{\"key\":\"7\"");
+        assert_eq!(shown(&Name::Key("a\"\n".into())), r#"{"key":"a\"\n""#);
     }
 
     proptest! {

@@ -64,7 +64,7 @@ async fn answer(
     activity: &Activity,
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
-    activity.request_began(Instant::now());
+    activity.request_began();
     let response = match door.guard.check(&request) {
         Ok(()) => door.routes.call(request).await?,
         Err(refusal) => refusal.into(),
@@ -72,6 +72,6 @@ async fn answer(
     // Classes begin at 1xx, and hyper sends none below it.
     let class = usize::from(response.status().as_u16() / 100).clamp(1, 5);
     door.counts.answers[class - 1].count();
-    activity.request_ended(Instant::now());
+    activity.request_ended();
     Ok(response)
 }

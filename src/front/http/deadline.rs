@@ -1,13 +1,13 @@
 //! Deadlines of one connection: who is silent for too long is closed.
 //!
-//! The stream and the service note what happens, one atomic store each, and the connection's own
-//! timer looks at the notes only when something may be due. No timer is set or reset by a request,
-//! which is what makes deadlines free where nothing is wrong.
+//! The stream and the service note what happens, an atomic store each, and the connection's own
+//! timer looks at the notes only when something may be due. A request sets no timer and reads the
+//! clock once, which is what makes deadlines free where nothing is wrong.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,8 +22,10 @@ use crate::limits::{HTTP_FIRST_BYTE_TIMEOUT, HTTP_HEADER_TIMEOUT, HTTP_IDLE_TIME
 pub(super) struct Activity {
     opened: Instant,
     wait: AtomicU8,
-    /// Milliseconds after `opened`.
+    /// When a request began to come in last, in milliseconds after `opened`.
     since_ms: AtomicU64,
+    /// Whether the client took some of an answer since the timer looked.
+    has_sent: AtomicBool,
 }
 
 /// What a connection waits for.
@@ -53,40 +55,53 @@ impl Wait {
 
 impl Activity {
     pub(super) fn new(opened: Instant) -> Self {
-        Self { opened, wait: AtomicU8::new(Wait::FirstByte as u8), since_ms: AtomicU64::new(0) }
+        Self {
+            opened,
+            wait: AtomicU8::new(Wait::FirstByte as u8),
+            since_ms: AtomicU64::new(0),
+            has_sent: AtomicBool::new(false),
+        }
     }
 
     /// A request's header is complete.
-    pub(super) fn request_began(&self, now: Instant) {
-        self.note(Wait::Answer, now);
+    pub(super) fn request_began(&self) {
+        self.wait.store(Wait::Answer as u8, Ordering::Relaxed);
     }
 
     /// The answer is made and on its way.
-    pub(super) fn request_ended(&self, now: Instant) {
-        self.note(Wait::Next, now);
+    pub(super) fn request_ended(&self) {
+        self.has_sent.store(true, Ordering::Relaxed);
+        self.wait.store(Wait::Next as u8, Ordering::Relaxed);
     }
 
-    fn received(&self, now: Instant) {
+    fn received(&self, now: impl FnOnce() -> Instant) {
         match self.wait() {
-            Wait::FirstByte | Wait::Next => self.note(Wait::Header, now),
+            Wait::FirstByte | Wait::Next => {
+                self.note(now());
+                self.wait.store(Wait::Header as u8, Ordering::Relaxed);
+            }
             Wait::Header | Wait::Answer => {}
         }
     }
 
-    fn sent(&self, now: Instant) {
-        if self.wait() == Wait::Next {
-            self.note(Wait::Next, now);
-        }
+    fn sent(&self) {
+        self.has_sent.store(true, Ordering::Relaxed);
     }
 
     /// When this connection is to be looked at again; `None` if it is overdue at `now`.
+    ///
+    /// A connection that waits for its next request is overdue when it was silent from one look that
+    /// could have ended it to the next: after once to twice the idle time.
     pub(super) fn next_look(&self, now: Instant) -> Option<Instant> {
-        let since = self.opened + Duration::from_millis(self.since_ms.load(Ordering::Relaxed));
+        let wait = self.wait();
         // What waits for our answer may wait for the next header a moment later.
-        let Some(limit) = self.wait().limit() else {
-            return Some(now + HTTP_HEADER_TIMEOUT);
-        };
-        let due = since + limit;
+        let Some(limit) = wait.limit() else { return Some(now + HTTP_HEADER_TIMEOUT) };
+        let mut due =
+            self.opened + Duration::from_millis(self.since_ms.load(Ordering::Relaxed)) + limit;
+        if due <= now && wait == Wait::Next && self.has_sent.swap(false, Ordering::Relaxed) {
+            self.note(now);
+            due = now + limit;
+        }
         // An idle connection may begin a header that is due before the idle time is over.
         (now < due).then(|| due.min(now + HTTP_HEADER_TIMEOUT))
     }
@@ -100,10 +115,9 @@ impl Activity {
         }
     }
 
-    fn note(&self, wait: Wait, now: Instant) {
+    fn note(&self, now: Instant) {
         let since_ms = now.duration_since(self.opened).as_millis();
         self.since_ms.store(u64::try_from(since_ms).unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.wait.store(wait as u8, Ordering::Relaxed);
     }
 }
 
@@ -120,7 +134,7 @@ impl NotedStream {
 
     fn note_sent(&self, sent: &Poll<io::Result<usize>>) {
         if matches!(sent, Poll::Ready(Ok(_))) {
-            self.activity.sent(Instant::now());
+            self.activity.sent();
         }
     }
 }
@@ -134,7 +148,7 @@ impl AsyncRead for NotedStream {
         let filled = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if filled < buffer.filled().len() {
-            self.activity.received(Instant::now());
+            self.activity.received(Instant::now);
         }
         read
     }
@@ -197,7 +211,7 @@ mod tests {
         let opened = Instant::now();
         let activity = Activity::new(opened);
         for second in 1..5 {
-            activity.received(opened + Duration::from_secs(second));
+            activity.received(|| opened + Duration::from_secs(second));
         }
         let begun = Duration::from_secs(1);
         assert_eq!(overdue_after(&activity, opened), begun + HTTP_HEADER_TIMEOUT);
@@ -207,22 +221,37 @@ mod tests {
     fn a_connection_may_idle_between_requests_but_not_within_the_next_header() {
         let opened = Instant::now();
         let activity = Activity::new(opened);
-        activity.received(opened);
-        activity.request_began(opened);
-        let answered = opened + Duration::from_secs(2);
-        activity.request_ended(answered);
-        assert_eq!(overdue_after(&activity, opened), Duration::from_secs(2) + HTTP_IDLE_TIMEOUT);
+        activity.received(|| opened);
+        activity.request_began();
+        activity.request_ended();
+        let idle = overdue_after(&activity, opened);
+        assert!((HTTP_IDLE_TIMEOUT..=2 * HTTP_IDLE_TIMEOUT).contains(&idle), "{idle:?}");
 
-        activity.received(opened + Duration::from_secs(60));
-        let limit = Duration::from_secs(60) + HTTP_HEADER_TIMEOUT;
-        assert_eq!(overdue_after(&activity, opened), limit);
+        let later = opened + 3 * HTTP_IDLE_TIMEOUT;
+        activity.received(|| later);
+        assert_eq!(overdue_after(&activity, later), HTTP_HEADER_TIMEOUT);
+    }
+
+    #[test]
+    fn a_client_that_takes_its_answer_slowly_is_not_overdue_while_it_takes_some() {
+        let opened = Instant::now();
+        let activity = Activity::new(opened);
+        activity.received(|| opened);
+        activity.request_began();
+        activity.request_ended();
+        let mut now = opened;
+        while now < opened + 10 * HTTP_IDLE_TIMEOUT {
+            activity.sent();
+            now = activity.next_look(now).unwrap();
+        }
+        assert!(overdue_after(&activity, now) <= 2 * HTTP_IDLE_TIMEOUT);
     }
 
     #[test]
     fn a_connection_is_not_overdue_while_we_owe_the_answer() {
         let opened = Instant::now();
         let activity = Activity::new(opened);
-        activity.request_began(opened);
+        activity.request_began();
         let later = opened + Duration::from_secs(3_600);
         assert!(activity.next_look(later).is_some_and(|look| later < look));
     }

@@ -8,7 +8,6 @@
 use std::net::{IpAddr, SocketAddr};
 
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
-use hyper::http::uri::Authority;
 use hyper::{Request, StatusCode, Version};
 use subtle::ConstantTimeEq;
 
@@ -93,10 +92,11 @@ fn check_host<B>(request: &Request<B>, is_ours: impl Fn(&str) -> bool) -> Result
             _ => Err(Refusal::bad_request("the header Host is required")),
         };
     };
-    let Ok(authority) = host.parse::<Authority>() else {
-        return Err(Refusal::bad_request("the header Host is invalid; allowed: name or name:port"));
-    };
-    if is_ours(authority.host()) { Ok(()) } else { Err(foreign(&HOST, authority.host())) }
+    match without_port(host) {
+        Some(name) if is_ours(name) => Ok(()),
+        Some(name) => Err(foreign(&HOST, name)),
+        None => Err(Refusal::bad_request("the header Host is invalid; allowed: name or name:port")),
+    }
 }
 
 fn check_origin(headers: &HeaderMap, is_ours: impl Fn(&str) -> bool) -> Result<(), Refusal> {
@@ -106,10 +106,25 @@ fn check_origin(headers: &HeaderMap, is_ours: impl Fn(&str) -> bool) -> Result<(
     // Other schemes, and `null`, are pages that no server of ours has sent.
     let authority =
         origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")).unwrap_or("");
-    match authority.parse::<Authority>() {
-        Ok(authority) if is_ours(authority.host()) => Ok(()),
-        Ok(_) | Err(_) => Err(foreign(&ORIGIN, origin)),
+    match without_port(authority) {
+        Some(name) if is_ours(name) => Ok(()),
+        Some(_) | None => Err(foreign(&ORIGIN, origin)),
     }
+}
+
+/// The name in `name`, `name:port` or `[address]:port`; `None` if it is none of them.
+fn without_port(authority: &str) -> Option<&str> {
+    let end = match authority.starts_with('[') {
+        true => authority.find(']')? + 1,
+        false => authority.find(':').unwrap_or(authority.len()),
+    };
+    let (name, port) = authority.split_at(end);
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:%".contains(&byte);
+    let is_port = port.is_empty()
+        || port
+            .strip_prefix(':')
+            .is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    (!name.is_empty() && is_port && name.bytes().all(is_name)).then_some(name)
 }
 
 /// The text of a header that may be there once.

@@ -31,8 +31,11 @@ pub(super) fn parse(query: &str) -> Result<Vec<Param<'_>>, Refusal> {
 /// # Errors
 ///
 /// 400 if it is there more than once, as there is no telling which one is meant.
-pub(super) fn single<'a>(params: &'a [Param<'_>], name: &str) -> Result<Option<&'a str>, Refusal> {
-    let mut values = params.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_ref());
+pub(super) fn single<'p, 'a>(
+    params: &'p [Param<'a>],
+    name: &str,
+) -> Result<Option<&'p Cow<'a, str>>, Refusal> {
+    let mut values = params.iter().filter(|(n, _)| n == name).map(|(_, value)| value);
     let first = values.next();
     if values.next().is_some() {
         return Err(Refusal::bad_request(format!("{name} is given twice; allowed: once")));
@@ -81,7 +84,7 @@ mod tests {
     #[test]
     fn a_parameter_given_twice_is_refused() {
         let params = parse("a=1&b=2&a=3").unwrap();
-        assert_eq!(single(&params, "b").unwrap(), Some("2"));
+        assert_eq!(single(&params, "b").unwrap().unwrap(), "2");
         assert_eq!(single(&params, "c").unwrap(), None);
         assert_eq!(single(&params, "a").unwrap_err().status, 400);
     }

@@ -78,14 +78,14 @@ impl Query {
                 "cmd[query] is missing; allowed: {ONLY}, {FILTER_BOOL}"
             )));
         };
-        match query {
+        match query.as_ref() {
             ONLY => {
                 let names = params.iter().filter(|(name, _)| name == "cmd[keys][]");
                 Self::only(names.map(|(_, value)| value.to_string()).collect())
             }
             FILTER_BOOL => {
-                let key = single(params, "cmd[keys][key]")?.ok_or_else(wrong_filter)?.to_owned();
-                let by = single(params, "cmd[keys][by]")?.ok_or_else(wrong_filter)?.to_owned();
+                let key = single(params, "cmd[keys][key]")?.ok_or_else(wrong_filter)?.to_string();
+                let by = single(params, "cmd[keys][by]")?.ok_or_else(wrong_filter)?.to_string();
                 Ok(Self::FilterBool { key, by })
             }
             other => Err(not_supported(other)),

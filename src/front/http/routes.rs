@@ -63,7 +63,9 @@ pub(super) fn routes(context: &Context) -> Routes {
     Routes(Box::new(move |request| Box::pin(service.call(request))))
 }
 
-fn smache_api(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
+fn smache_api(
+    api: &Arc<Api>,
+) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + use<> {
     let api_of = |api: &Arc<Api>| {
         let api = Arc::clone(api);
         warp::any().map(move || Arc::clone(&api))
@@ -73,24 +75,30 @@ fn smache_api(api: &Arc<Api>) -> BoxedFilter<(Response,)> {
         .and(warp::header::optional("content-length"))
         .and(warp::body::stream())
         .map(|method, query, content_length, body| Parts { method, query, content_length, body });
-    let entries = warp::path::end()
+    // Reads have a route of their own, and what the others keep of a body is boxed, so that the
+    // future of a read stays small: it is moved several times.
+    let read = warp::path::end()
+        .and(warp::get().or(warp::head()).unify())
+        .and(api_of(api))
+        .and(query())
+        .then(|api: Arc<Api>, query: String| async move { shown(api.get(&query).await) });
+    let change = warp::path::end()
         .and(api_of(api))
         .and(parts)
-        .then(|api: Arc<Api>, parts| async move { shown(api.answer(parts).await) });
-    let cmd = warp::path("cmd")
-        .and(warp::path::end())
-        .and(api_of(api))
-        .and(parts)
-        .then(|api: Arc<Api>, parts| async move { shown(api.answer_cmd(parts).await) });
-    warp::path("api").and(entries.or(cmd).unify()).boxed()
+        .then(|api: Arc<Api>, parts| Box::pin(async move { shown(api.change(parts).await) }));
+    let cmd =
+        warp::path("cmd").and(warp::path::end()).and(api_of(api)).and(parts).then(
+            |api: Arc<Api>, parts| Box::pin(async move { shown(api.answer_cmd(parts).await) }),
+        );
+    warp::path("api").and(read.or(change).unify().or(cmd).unify())
 }
 
 /// `/`, `/healthcheck` and `/livez`, which need nothing to be answered.
-fn health() -> BoxedFilter<(Response,)> {
+fn health() -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
     let here = warp::path::end();
     let named = warp::path("healthcheck").or(warp::path("livez")).unify().and(warp::path::end());
     let paths = here.or(named).unify();
-    paths.and(warp::method()).map(|method| shown(operations::alive(&method))).boxed()
+    paths.and(warp::method()).map(|method| shown(operations::alive(&method)))
 }
 
 fn inspection(context: &Context) -> BoxedFilter<(Response,)> {
