@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::clock;
 use crate::command::{Command, Condition, Put, Reply, Stored};
-use crate::entry::Key;
+use crate::entry::{Entry, Key};
 use crate::error::Error;
 use crate::limits::{BATCH_COMMANDS_MAX, ID_ATTEMPTS_MAX};
 use crate::router::Router;
@@ -58,6 +58,16 @@ impl Cache {
         let started = Instant::now();
         let inner = Inner { node, boot_id, started, value_bytes_max, router, supervisor, state };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// The entry under a key, `None` if it is absent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], if whoever has the key does not answer.
+    #[expect(clippy::unused_async, reason = "the owner of a key may be another node")]
+    pub async fn get(&self, key: &Key) -> Result<Option<Entry>, Error> {
+        Ok(self.inner.router.get(key, clock::now()))
     }
 
     /// Has one command done.

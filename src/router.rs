@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use crate::command::{Command, Reply, Scope};
-use crate::entry::{Key, Millis};
+use crate::entry::{Entry, Key, Millis};
 use crate::error::Error;
 use crate::partition::{Slot, slot_of};
 use crate::shard::Shard;
@@ -48,6 +48,12 @@ impl Router {
         &self.shards
     }
 
+    /// The entry under a key, straight from the table.
+    #[must_use]
+    pub fn get(&self, key: &Key, now: Millis) -> Option<Entry> {
+        self.shard_of(key).get(key, now)
+    }
+
     /// Has one command done.
     ///
     /// # Errors
@@ -55,7 +61,7 @@ impl Router {
     /// As [`Shard::write`].
     pub async fn run_one(&self, command: Command, now: Millis) -> Result<Reply, Error> {
         let shard = match command.scope() {
-            Scope::Read(key) => return Ok(Reply::Found(self.shard_of(key).get(key, now))),
+            Scope::Read(key) => return Ok(Reply::Found(self.get(key, now))),
             Scope::Write(key) => self.shard_of(key),
         };
         shard.write_one(command).await

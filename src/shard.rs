@@ -7,7 +7,6 @@ mod actor;
 mod message;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorRef};
@@ -18,6 +17,7 @@ use crate::command::{Command, Reply};
 use crate::entry::{Entry, Key, Millis};
 use crate::error::Error;
 use crate::limits::{SHARD_BATCH_MAX, SHARD_CALL_TIMEOUT, SHARD_IN_FLIGHT_MAX};
+use crate::metrics::Counter;
 use crate::supervision::{ChildSpec, Kind, Running};
 use crate::table::{Table, TableReader, TableStats};
 
@@ -39,13 +39,12 @@ struct Inner {
     counts: Counts,
 }
 
-/// Requests this shard has seen. On a cache line of its own, as several threads count here.
+/// Requests this shard has seen.
 #[derive(Default)]
-#[repr(align(64))]
 struct Counts {
-    hits: AtomicU64,
-    misses: AtomicU64,
-    writes: AtomicU64,
+    hits: Counter,
+    misses: Counter,
+    writes: Counter,
 }
 
 /// What a shard has done and holds.
@@ -92,7 +91,7 @@ impl Shard {
         let entry = self.inner.reader.get(key, now);
         let counts = &self.inner.counts;
         let count = if entry.is_some() { &counts.hits } else { &counts.misses };
-        count.fetch_add(1, Ordering::Relaxed);
+        count.count();
         entry
     }
 
@@ -152,13 +151,11 @@ impl Shard {
         let counts = &self.inner.counts;
         for reply in replies.iter().flatten() {
             match reply {
-                Reply::Found(Some(_)) => counts.hits.fetch_add(1, Ordering::Relaxed),
-                Reply::Found(None) => counts.misses.fetch_add(1, Ordering::Relaxed),
-                Reply::Stored(_) | Reply::Deleted(_) => {
-                    counts.writes.fetch_add(1, Ordering::Relaxed)
-                }
-                Reply::Id(_) => 0,
-            };
+                Reply::Found(Some(_)) => counts.hits.count(),
+                Reply::Found(None) => counts.misses.count(),
+                Reply::Stored(_) | Reply::Deleted(_) => counts.writes.count(),
+                Reply::Id(_) => {}
+            }
         }
     }
 
@@ -206,9 +203,9 @@ impl Shard {
             id: self.inner.id,
             table: self.inner.reader.stats(),
             queue: SHARD_IN_FLIGHT_MAX - self.inner.in_flight.available_permits(),
-            hits: counts.hits.load(Ordering::Relaxed),
-            misses: counts.misses.load(Ordering::Relaxed),
-            writes: counts.writes.load(Ordering::Relaxed),
+            hits: counts.hits.total(),
+            misses: counts.misses.total(),
+            writes: counts.writes.total(),
         }
     }
 }

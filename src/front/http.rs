@@ -34,7 +34,7 @@ use crate::metrics::HttpCounts;
 use crate::supervision::{ChildSpec, Kind, Running};
 
 use actor::{DoorActor, DoorMsg};
-use routes::Routes;
+use routes::Context;
 
 pub use guard::Guard;
 
@@ -46,7 +46,7 @@ pub struct HttpDoor {
 /// What the accept loop and the connections share.
 struct Shared {
     listener: TcpListener,
-    routes: Routes,
+    context: Context,
     guard: Guard,
     phase: watch::Sender<Phase>,
     /// One permit for each connection that may still be opened.
@@ -89,14 +89,14 @@ impl HttpDoor {
     ) -> (Self, ChildSpec) {
         let vacancies = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
         let counts = Arc::new(HttpCounts::default());
-        let routes = routes::routes(&routes::Context {
+        let context = Context {
             cache,
             has_demo,
             counts: Arc::clone(&counts),
             vacancies: Arc::clone(&vacancies),
-        });
+        };
         let phase = watch::Sender::new(Phase::Open);
-        let shared = Arc::new(Shared { listener, routes, guard, phase, vacancies, counts });
+        let shared = Arc::new(Shared { listener, context, guard, phase, vacancies, counts });
 
         let door = Arc::clone(&shared);
         let spec = ChildSpec::new("door-http", Kind::Door, move |supervisor| {

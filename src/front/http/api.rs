@@ -11,7 +11,7 @@ use warp::reply::Response;
 
 use super::answer::{Refusal, raw_json};
 use super::body;
-use super::params::{self, Param, single};
+use super::params::Params;
 use super::query::{Cmd, Query};
 use crate::cache::Cache;
 use crate::command::{Command, Condition, Put, Reply};
@@ -68,10 +68,10 @@ impl Api {
         Self { cache, node }
     }
 
-    /// `/api`, by a method that reads.
+    /// `/api` by GET, which needs no body.
     pub(super) async fn get(&self, query: &str) -> Result<Response, Refusal> {
-        let name = Name::from_params(&params::parse(query)?)?;
-        let entry = self.find(name.to_key()?).await?;
+        let name = Name::from_params(Params::new(query))?;
+        let entry = self.cache.get(&name.to_key()?).await?;
         let data = entry.as_ref().and_then(json_of).unwrap_or("null");
         let mut body = Vec::with_capacity(query.len() + data.len() + self.node.len() + 32);
         name.write(&mut body);
@@ -85,13 +85,14 @@ impl Api {
         Ok(raw_json(StatusCode::OK, body))
     }
 
-    /// `/api`, by any other method.
-    pub(super) async fn change<S, B>(&self, parts: Parts<S>) -> Result<Response, Refusal>
+    /// `/api` by any method.
+    pub(super) async fn answer<S, B>(&self, parts: Parts<S>) -> Result<Response, Refusal>
     where
         S: Stream<Item = Result<B, warp::Error>> + Send,
         B: Buf,
     {
         match parts.method {
+            Method::GET | Method::HEAD => self.get(&parts.query).await,
             Method::POST | Method::PUT => {
                 let bytes_max = self.cache.value_bytes_max() + HTTP_ENVELOPE_BYTES_MAX;
                 let body = body::read(parts.body, parts.content_length, bytes_max).await?;
@@ -114,8 +115,8 @@ impl Api {
         let length = parts.content_length;
         let body = body::read(parts.body, length, HTTP_QUERY_BODY_BYTES_MAX).await?;
         let (name, query) = if body.is_empty() {
-            let params = params::parse(&parts.query)?;
-            (Name::from_params(&params)?, Query::from_params(&params)?)
+            let params = Params::new(&parts.query);
+            (Name::from_params(params)?, Query::from_params(params)?)
         } else {
             let posted = Posted::parse(&body)?;
             let name = posted.name()?.ok_or_else(key_missing)?;
@@ -126,7 +127,7 @@ impl Api {
             };
             (name, Query::from_body(cmd)?)
         };
-        let entry = self.find(name.to_key()?).await?;
+        let entry = self.cache.get(&name.to_key()?).await?;
         let values = query.answer(entry.as_ref().and_then(json_of))?;
         Ok(raw_json(StatusCode::OK, format!("{{\"values\":[{values}]}}")))
     }
@@ -155,21 +156,13 @@ impl Api {
     }
 
     async fn delete(&self, query: &str) -> Result<Response, Refusal> {
-        let name = Name::from_params(&params::parse(query)?)?;
+        let name = Name::from_params(Params::new(query))?;
         let reply = self.cache.run_one(Command::Delete(name.to_key()?)).await?;
         let mut body = vec![];
         name.write(&mut body);
         let is_deleted = reply == Reply::Deleted(true);
         body.extend_from_slice(format!(",\"deleted\":{is_deleted}}}").as_bytes());
         Ok(raw_json(StatusCode::OK, body))
-    }
-
-    async fn find(&self, key: Key) -> Result<Option<Entry>, Refusal> {
-        match self.cache.run_one(Command::Get(key)).await? {
-            Reply::Found(entry) => Ok(entry),
-            // No other reply belongs to a read.
-            Reply::Stored(_) | Reply::Deleted(_) | Reply::Id(_) => Ok(None),
-        }
     }
 }
 
@@ -206,11 +199,11 @@ impl<'a> Posted<'a> {
 }
 
 impl<'a> Name<'a> {
-    fn from_params(params: &[Param<'a>]) -> Result<Self, Refusal> {
-        let name = match (single(params, "key")?, single(params, "id")?) {
+    fn from_params(params: Params<'a>) -> Result<Self, Refusal> {
+        let name = match (params.single("key")?, params.single("id")?) {
             (Some(_), Some(_)) => return Err(key_and_id()),
-            (Some(key), None) => Self::Key(key.clone()),
-            (None, Some(id)) => Self::Id(id.clone()),
+            (Some(key), None) => Self::Key(key),
+            (None, Some(id)) => Self::Id(id),
             (None, None) => return Err(key_missing()),
         };
         if name.is_nil() { Err(key_missing()) } else { Ok(name) }

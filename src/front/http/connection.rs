@@ -14,6 +14,8 @@ use tracing::debug;
 use warp::reply::Response;
 
 use super::deadline::{Activity, NotedStream};
+use super::guard::KnownHost;
+use super::routes::Routes;
 use super::{Phase, Shared};
 use crate::limits::{HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX};
 
@@ -25,7 +27,9 @@ pub(super) async fn serve(door: &Arc<Shared>, stream: TcpStream) {
     let opened = Instant::now();
     let activity = Arc::new(Activity::new(opened));
     let io = TokioIo::new(NotedStream::new(stream, Arc::clone(&activity)));
-    let service = service_fn(|request| answer(door, &activity, request));
+    let routes = Routes::new(&door.context);
+    let known = KnownHost::default();
+    let service = service_fn(|request| answer(door, &routes, &activity, &known, request));
     let mut http = http1::Builder::new();
     // Its timer starts while a connection idles; ours knows the difference.
     http.header_read_timeout(None);
@@ -61,12 +65,14 @@ pub(super) async fn serve(door: &Arc<Shared>, stream: TcpStream) {
 
 async fn answer(
     door: &Shared,
+    routes: &Routes,
     activity: &Activity,
+    known: &KnownHost,
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
     activity.request_began();
-    let response = match door.guard.check(&request) {
-        Ok(()) => door.routes.call(request).await?,
+    let response = match door.guard.check(&request, known) {
+        Ok(()) => routes.call(request).await?,
         Err(refusal) => refusal.into(),
     };
     // Classes begin at 1xx, and hyper sends none below it.

@@ -6,8 +6,9 @@
 //! rebinding), the `Host`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
 
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use hyper::{Request, StatusCode, Version};
 use subtle::ConstantTimeEq;
 
@@ -19,6 +20,10 @@ const OPEN_PATHS: [&str; 4] = ["/", "/healthcheck", "/livez", "/readyz"];
 
 /// The rule of one listener.
 pub struct Guard(Rule);
+
+/// The `Host` that passed first on a connection: clients name the same one every time.
+#[derive(Default)]
+pub(super) struct KnownHost(OnceLock<HeaderValue>);
 
 enum Rule {
     Token(Secret),
@@ -47,14 +52,32 @@ impl Guard {
     /// # Errors
     ///
     /// 401 without the token, 403 from a foreign page, 400 without a `Host` that can be read.
-    pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
+    pub(super) fn check<B>(&self, request: &Request<B>, known: &KnownHost) -> Result<(), Refusal> {
         match &self.0 {
             Rule::Token(token) => check_token(request, token),
             Rule::Local { listener, is_public } => {
                 let is_ours = |host: &str| is_ours(host, *listener, *is_public);
-                check_host(request, is_ours)?;
+                if !known.is_named_by(request) {
+                    check_host(request, is_ours)?;
+                    known.learn(request);
+                }
                 check_origin(request.headers(), is_ours)
             }
+        }
+    }
+}
+
+impl KnownHost {
+    fn is_named_by<B>(&self, request: &Request<B>) -> bool {
+        // What else could name a host is for the full check: a target with a host, a second header.
+        let mut hosts = request.headers().get_all(HOST).iter();
+        let is_known = self.0.get().is_some_and(|known| hosts.next() == Some(known));
+        is_known && hosts.next().is_none() && request.uri().host().is_none()
+    }
+
+    fn learn<B>(&self, request: &Request<B>) {
+        if let Some(host) = request.headers().get(HOST) {
+            self.0.get_or_init(|| host.clone());
         }
     }
 }
@@ -178,7 +201,9 @@ mod tests {
     }
 
     fn status(guard: &Guard, headers: &[(&str, &str)]) -> u16 {
-        guard.check(&request(headers)).map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
+        guard
+            .check(&request(headers), &KnownHost::default())
+            .map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
     }
 
     fn local() -> Guard {
@@ -213,7 +238,23 @@ mod tests {
         assert_eq!(status(&local(), &[("host", "a b")]), 400);
         let mut old = request(&[]);
         *old.version_mut() = Version::HTTP_10;
-        assert!(local().check(&old).is_ok());
+        assert!(local().check(&old, &KnownHost::default()).is_ok());
+    }
+
+    #[test]
+    fn a_known_host_lets_no_other_pass() {
+        let (guard, known) = (local(), KnownHost::default());
+        let status = |headers: &[(&str, &str)]| {
+            guard.check(&request(headers), &known).map_or_else(|r| r.status.as_u16(), |()| 200)
+        };
+        assert_eq!(status(&[("host", "evil.example")]), 403);
+        assert_eq!(status(&[("host", "localhost:4000")]), 200);
+        assert_eq!(status(&[("host", "localhost:4000")]), 200);
+        assert_eq!(status(&[("host", "evil.example")]), 403);
+        assert_eq!(status(&[("host", "localhost:4000"), ("origin", "http://evil.example")]), 403);
+        assert_eq!(status(&[("host", "localhost:4000"), ("host", "evil.example")]), 400);
+        let absolute = Request::get("http://evil.example/").header("host", "localhost:4000");
+        assert!(guard.check(&absolute.body(()).unwrap(), &known).is_err());
     }
 
     #[test]
@@ -236,7 +277,10 @@ mod tests {
         );
         assert_eq!(status(&guard, &[("authorization", "bearer abc")]), 200);
         for path in OPEN_PATHS {
-            assert!(guard.check(&Request::get(path).body(()).unwrap()).is_ok(), "{path}");
+            assert!(
+                guard.check(&Request::get(path).body(()).unwrap(), &KnownHost::default()).is_ok(),
+                "{path}"
+            );
         }
     }
 }

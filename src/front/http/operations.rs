@@ -5,7 +5,7 @@ use hyper::{Method, StatusCode};
 use warp::reply::Response;
 
 use super::answer::{Refusal, json, raw_json};
-use super::params::{self, single};
+use super::params::Params;
 use crate::cache::{Cache, NodeState};
 use crate::entry::Key;
 
@@ -40,8 +40,7 @@ pub(super) fn supervision(method: &Method, cache: &Cache) -> Result<Response, Re
 /// `/explain?key=K`.
 pub(super) fn explain(method: &Method, query: &str, cache: &Cache) -> Result<Response, Refusal> {
     only_get(method)?;
-    let params = params::parse(query)?;
-    let Some(name) = single(&params, "key")? else {
+    let Some(name) = Params::new(query).single("key")? else {
         return Err(Refusal::bad_request("key is missing; allowed: ?key=K"));
     };
     let key = Key::new(Bytes::copy_from_slice(name.as_bytes()))

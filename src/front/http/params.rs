@@ -6,45 +6,83 @@ use percent_encoding::percent_decode;
 
 use super::answer::Refusal;
 
-/// One `name=value`, decoded.
-pub(super) type Param<'a> = (Cow<'a, str>, Cow<'a, str>);
+/// The parameters of a query. They are decoded when they are asked for, as most requests ask for
+/// one.
+#[derive(Clone, Copy)]
+pub(super) struct Params<'a>(&'a str);
 
-/// The parameters of a query in order. A name without `=` has an empty value.
-///
-/// # Errors
-///
-/// 400 if a name or value is not UTF-8 once it is decoded. Replacing what is wrong, as browsers do,
-/// would make one key of two.
-pub(super) fn parse(query: &str) -> Result<Vec<Param<'_>>, Refusal> {
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Ok((decode(name)?, decode(value)?))
+impl<'a> Params<'a> {
+    pub(super) fn new(query: &'a str) -> Self {
+        Self(query)
+    }
+
+    /// The value of the parameter `name`, `None` where there is none. Without a `=` it is empty.
+    ///
+    /// # Errors
+    ///
+    /// 400 if it is there more than once, as there is no telling which one is meant, and if a name or
+    /// the value is not UTF-8 once it is decoded: replacing what is wrong, as browsers do, would make
+    /// one key of two.
+    pub(super) fn single(self, name: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
+        let mut found = None;
+        for (text, value) in self.pairs() {
+            if !is_name(text, name)? {
+                continue;
+            }
+            if found.is_some() {
+                return Err(Refusal::bad_request(format!("{name} is given twice; allowed: once")));
+            }
+            found = Some(decode(value)?);
+        }
+        Ok(found)
+    }
+
+    /// The values of all parameters `name`, in order.
+    ///
+    /// # Errors
+    ///
+    /// 400 if a name or a value is not UTF-8 once it is decoded.
+    pub(super) fn all(self, name: &str) -> Result<Vec<Cow<'a, str>>, Refusal> {
+        let mut values = vec![];
+        for (text, value) in self.pairs() {
+            if is_name(text, name)? {
+                values.push(decode(value)?);
+            }
+        }
+        Ok(values)
+    }
+
+    fn pairs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            (!rest.is_empty()).then(|| {
+                let (pair, after) = cut(rest, b'&');
+                rest = after;
+                cut(pair, b'=')
+            })
         })
-        .collect()
+    }
 }
 
-/// The value of the parameter `name`, `None` where there is none.
-///
-/// # Errors
-///
-/// 400 if it is there more than once, as there is no telling which one is meant.
-pub(super) fn single<'p, 'a>(
-    params: &'p [Param<'a>],
-    name: &str,
-) -> Result<Option<&'p Cow<'a, str>>, Refusal> {
-    let mut values = params.iter().filter(|(n, _)| n == name).map(|(_, value)| value);
-    let first = values.next();
-    if values.next().is_some() {
-        return Err(Refusal::bad_request(format!("{name} is given twice; allowed: once")));
+/// What is before the first `sign` and what is after it. Byte by byte: for texts as short as these,
+/// the search of the standard library takes longer to set up than to run.
+fn cut(text: &str, sign: u8) -> (&str, &str) {
+    match text.bytes().position(|byte| byte == sign) {
+        Some(at) => (&text[..at], &text[at + 1..]),
+        None => (text, ""),
     }
-    Ok(first)
+}
+
+fn is_name(text: &str, name: &str) -> Result<bool, Refusal> {
+    Ok(text == name || (is_encoded(text) && decode(text)? == name))
+}
+
+fn is_encoded(text: &str) -> bool {
+    text.bytes().any(|byte| byte == b'%' || byte == b'+')
 }
 
 fn decode(text: &str) -> Result<Cow<'_, str>, Refusal> {
-    if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
+    if !is_encoded(text) {
         return Ok(Cow::Borrowed(text));
     }
     let spaced = text.replace('+', " ");
@@ -64,7 +102,7 @@ mod tests {
     use super::*;
 
     fn only_value(query: &str) -> Result<String, Refusal> {
-        Ok(parse(query)?.remove(0).1.into_owned())
+        Ok(Params::new(query).single("key")?.unwrap().into_owned())
     }
 
     #[test]
@@ -78,21 +116,23 @@ mod tests {
 
     #[test]
     fn what_is_not_utf8_is_refused() {
-        assert_eq!(parse("key=%ff%fe").unwrap_err().status, 400);
+        assert_eq!(Params::new("key=%ff%fe").single("key").unwrap_err().status, 400);
     }
 
     #[test]
     fn a_parameter_given_twice_is_refused() {
-        let params = parse("a=1&b=2&a=3").unwrap();
-        assert_eq!(single(&params, "b").unwrap().unwrap(), "2");
-        assert_eq!(single(&params, "c").unwrap(), None);
-        assert_eq!(single(&params, "a").unwrap_err().status, 400);
+        let params = Params::new("a=1&b=2&a=3");
+        assert_eq!(params.single("b").unwrap().unwrap(), "2");
+        assert_eq!(params.single("c").unwrap(), None);
+        assert_eq!(params.single("a").unwrap_err().status, 400);
+        assert_eq!(params.all("a").unwrap(), ["1", "3"]);
     }
 
     proptest! {
         #[test]
         fn no_query_makes_the_parser_panic(query in ".*") {
-            let _ = parse(&query);
+            let params = Params::new(&query);
+            let _ = (params.single("key"), params.all("key"));
         }
 
         #[test]

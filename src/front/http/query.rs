@@ -3,13 +3,14 @@
 //! Values are passed on as the text they were stored as, so that they come back to the digit and
 //! their depth does not matter.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::answer::Refusal;
-use super::params::{Param, single};
+use super::params::Params;
 use crate::limits::QUERY_KEYS_MAX;
 
 /// A question about a stored object.
@@ -72,20 +73,20 @@ impl Query {
     /// # Errors
     ///
     /// As [`Query::from_body`].
-    pub(super) fn from_params(params: &[Param<'_>]) -> Result<Self, Refusal> {
-        let Some(query) = single(params, "cmd[query]")? else {
+    pub(super) fn from_params(params: Params<'_>) -> Result<Self, Refusal> {
+        let Some(query) = params.single("cmd[query]")? else {
             return Err(Refusal::bad_request(format!(
                 "cmd[query] is missing; allowed: {ONLY}, {FILTER_BOOL}"
             )));
         };
         match query.as_ref() {
             ONLY => {
-                let names = params.iter().filter(|(name, _)| name == "cmd[keys][]");
-                Self::only(names.map(|(_, value)| value.to_string()).collect())
+                let names = params.all("cmd[keys][]")?;
+                Self::only(names.into_iter().map(Cow::into_owned).collect())
             }
             FILTER_BOOL => {
-                let key = single(params, "cmd[keys][key]")?.ok_or_else(wrong_filter)?.to_string();
-                let by = single(params, "cmd[keys][by]")?.ok_or_else(wrong_filter)?.to_string();
+                let key = params.single("cmd[keys][key]")?.ok_or_else(wrong_filter)?.to_string();
+                let by = params.single("cmd[keys][by]")?.ok_or_else(wrong_filter)?.to_string();
                 Ok(Self::FilterBool { key, by })
             }
             other => Err(not_supported(other)),
@@ -154,7 +155,7 @@ fn not_supported(query: &str) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::params::parse;
+    use super::super::params::Params;
     use super::*;
 
     const CAR: &str = r#"{"color":"blue","km":1.10,"colors":[{"n":1,"is_blue":true},
@@ -184,13 +185,12 @@ mod tests {
 
     #[test]
     fn parameters_say_the_same_as_a_body() {
-        let params =
-            parse("id=1&cmd[query]=ONLY&cmd[keys][]=color&cmd%5Bkeys%5D%5B%5D=km").unwrap();
+        let params = Params::new("id=1&cmd[query]=ONLY&cmd[keys][]=color&cmd%5Bkeys%5D%5B%5D=km");
         let body = query(r#"{"query":"ONLY","keys":["color","km"]}"#);
-        assert_eq!(Query::from_params(&params), body);
+        assert_eq!(Query::from_params(params), body);
         let filter = "cmd[query]=FILTER_BOOL&cmd[keys][key]=colors&cmd[keys][by]=is_blue";
         let body = query(r#"{"query":"FILTER_BOOL","keys":{"key":"colors","by":"is_blue"}}"#);
-        assert_eq!(Query::from_params(&parse(filter).unwrap()), body);
+        assert_eq!(Query::from_params(Params::new(filter)), body);
     }
 
     #[test]

@@ -33,34 +33,38 @@ pub(super) struct Context {
     pub(super) vacancies: Arc<Semaphore>,
 }
 
-/// All routes as one service.
+/// All routes as one service, for one connection.
+///
+/// Each connection has its own: what its requests share is counted by references, and a count that
+/// two processors change in turn costs more than making the routes once.
 pub(super) struct Routes(Box<dyn Fn(Request<Incoming>) -> Answering + Send + Sync>);
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
 impl Routes {
+    pub(super) fn new(context: &Context) -> Self {
+        // What is asked most comes first, and all that is tried after it is behind one box: an `or`
+        // copies its second part for every request.
+        let api = smache_api(&Arc::new(Api::new(context.cache.clone())));
+        let others = health()
+            .or(inspection(context))
+            .unify()
+            .or(supervision(context))
+            .unify()
+            .or(warp::path::full().map(|path: warp::path::FullPath| {
+                let message = format!("nothing is at {:.100}", path.as_str());
+                Response::from(Refusal::new(StatusCode::NOT_FOUND, message))
+            }))
+            .unify()
+            .boxed();
+        let all = api.or(others).unify();
+        let service = TowerToHyperService::new(warp::service(all));
+        Self(Box::new(move |request| Box::pin(service.call(request))))
+    }
+
     pub(super) fn call(&self, request: Request<Incoming>) -> Answering {
         self.0(request)
     }
-}
-
-pub(super) fn routes(context: &Context) -> Routes {
-    let api = Arc::new(Api::new(context.cache.clone()));
-    // The paths that are asked most come first.
-    let all = smache_api(&api)
-        .or(health())
-        .unify()
-        .or(inspection(context))
-        .unify()
-        .or(supervision(context))
-        .unify()
-        .or(warp::path::full().map(|path: warp::path::FullPath| {
-            let message = format!("nothing is at {:.100}", path.as_str());
-            Response::from(Refusal::new(StatusCode::NOT_FOUND, message))
-        }))
-        .unify();
-    let service = TowerToHyperService::new(warp::service(all.boxed()));
-    Routes(Box::new(move |request| Box::pin(service.call(request))))
 }
 
 fn smache_api(
@@ -75,22 +79,21 @@ fn smache_api(
         .and(warp::header::optional("content-length"))
         .and(warp::body::stream())
         .map(|method, query, content_length, body| Parts { method, query, content_length, body });
-    // Reads have a route of their own, and what the others keep of a body is boxed, so that the
-    // future of a read stays small: it is moved several times.
     let read = warp::path::end()
-        .and(warp::get().or(warp::head()).unify())
+        .and(warp::get())
         .and(api_of(api))
         .and(query())
         .then(|api: Arc<Api>, query: String| async move { shown(api.get(&query).await) });
-    let change = warp::path::end()
+    let any = warp::path::end()
         .and(api_of(api))
         .and(parts)
-        .then(|api: Arc<Api>, parts| Box::pin(async move { shown(api.change(parts).await) }));
-    let cmd =
-        warp::path("cmd").and(warp::path::end()).and(api_of(api)).and(parts).then(
-            |api: Arc<Api>, parts| Box::pin(async move { shown(api.answer_cmd(parts).await) }),
-        );
-    warp::path("api").and(read.or(change).unify().or(cmd).unify())
+        .then(|api: Arc<Api>, parts| async move { shown(api.answer(parts).await) });
+    let cmd = warp::path("cmd")
+        .and(warp::path::end())
+        .and(api_of(api))
+        .and(parts)
+        .then(|api: Arc<Api>, parts| async move { shown(api.answer_cmd(parts).await) });
+    warp::path("api").and(read.or(any.or(cmd).unify().boxed()).unify())
 }
 
 /// `/`, `/healthcheck` and `/livez`, which need nothing to be answered.
