@@ -2,7 +2,7 @@
 //!
 //! Layers, each naming itself and lower ones only: `limits`, `clock`, `metrics`; `entry`,
 //! `supervision`; `partition`; `command`, `error`; `config`, `table`; `shard`; `router`; `cache`;
-//! `front`; `node`. `ARCHITECTURE.md` shows how they fit.
+//! `front`; `node`. Beside them stands `client`, which knows a node only over HTTP. `ARCHITECTURE.md` shows how they fit.
 
 pub mod limits;
 pub mod clock;
@@ -28,3 +28,5 @@ pub mod cache;
 pub mod front;
 
 pub mod node;
+
+pub mod client;

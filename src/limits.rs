@@ -108,6 +108,12 @@ pub const HTTP_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// From one answer to the next request, or to the next byte a slow reader takes of the answer.
 pub const HTTP_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
+/// How long a connection whose client may still be sending is kept for it to read the answer.
+pub const HTTP_LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What such a client may still send, in bytes; it is thrown away.
+pub const HTTP_LINGER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
 /// Header of a request with its line, in bytes; more is answered 431. The longest target hyper
 /// takes (65,534 bytes, more is answered 414) must fit with some headers.
 pub const HTTP_HEADER_BYTES_MAX: usize = 128 * 1024;
@@ -130,3 +136,84 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 const _: () = assert!(65_534 + 16 * 1024 < HTTP_HEADER_BYTES_MAX);
 const _: () = assert!(HTTP_BODY_TIMEOUT.as_secs() <= 10, "half-open connections close in 10 s");
+
+// Client.
+
+/// How long a client command waits for a connection: a node in reach accepts in milliseconds.
+pub const CLIENT_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a client command waits for a whole answer.
+///
+/// Longer than a node waits for the owner of a key, so that the node's own message arrives first.
+pub const CLIENT_ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Largest answer a client command reads, in bytes: the largest value and what is around it.
+pub const CLIENT_ANSWER_BYTES_MAX: usize = VALUE_BYTES_CEILING + 1024 * 1024;
+
+/// Most of a node's error message that is shown, in characters: it has to fit on one line.
+pub const CLIENT_MESSAGE_CHARS_MAX: usize = 300;
+
+/// Most connections of one load run: what one address can hold open to one port with room to spare.
+pub const BENCH_CLIENTS_MAX: u64 = 10_000;
+
+/// Most threads of one load run; each drives its share of the connections.
+pub const BENCH_THREADS_MAX: u64 = 64;
+
+/// Most requests of one load run: days of load, and far from the end of every counter.
+pub const BENCH_REQUESTS_MAX: u64 = 1_000_000_000_000;
+
+/// Longest load run.
+pub const BENCH_DURATION_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// Most distinct keys of one load run: more than fit into the memory of one node.
+pub const BENCH_KEYS_MAX: u64 = 1_000_000_000;
+
+/// Most requests sent on one connection before their answers are read.
+pub const BENCH_PIPELINE_MAX: u64 = 1_000;
+
+/// Smallest value of a load run, in bytes: the empty JSON object.
+pub const BENCH_VALUE_BYTES_MIN: u64 = 2;
+
+/// Most bytes all connections of a load run may hold as requests ready to be sent.
+pub const BENCH_REQUEST_BYTES_TOTAL_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Largest exponent of the Zipf distribution: beyond it, practically every request is for one key.
+pub const BENCH_ZIPF_EXPONENT_MAX: f64 = 10.0;
+
+/// How long one request of a load run may take before it counts as lost.
+pub const BENCH_REQUEST_TIMEOUT: Duration = CLIENT_ANSWER_TIMEOUT;
+
+/// How long requests under way may still be answered after an interrupt.
+pub const BENCH_INTERRUPT_GRACE: Duration = Duration::from_secs(1);
+
+/// Connections one thread of a load run opens at the same time.
+///
+/// A listener's backlog is often 128, and what goes over it is repeated by the kernel only after a
+/// second.
+pub const BENCH_CONNECTS_MAX: usize = 64;
+
+/// Attempts in a row to open a connection again before a client of a load run gives up.
+pub const BENCH_RECONNECTS_MAX: u32 = 8;
+
+/// Pause after the first attempt that failed; it doubles with each further one.
+pub const BENCH_RECONNECT_PAUSE: Duration = Duration::from_millis(5);
+
+/// Read buffer of a connection of a load run, in bytes; also the longest head of an answer.
+pub const BENCH_READ_BYTES: usize = 16 * 1024;
+
+/// Start of an answer's body that is kept, in bytes: enough to tell a hit from a miss, or to find
+/// the message of an error.
+pub const BENCH_EXCERPT_BYTES: usize = 1024;
+
+/// Bytes of requests that go out in one batch while the keys are written before a run.
+pub const BENCH_FILL_BATCH_BYTES: usize = 32 * 1024;
+
+/// Requests in one batch while the keys are written before a run.
+pub const BENCH_FILL_BATCH_MAX: usize = 32;
+
+// One answer in a read buffer always leaves room for the start of the next.
+const _: () = assert!(BENCH_EXCERPT_BYTES < BENCH_READ_BYTES);
+// The largest value fits into the requests held ready, together with its envelope.
+const _: () = assert!(VALUE_BYTES_CEILING as u64 * 2 <= BENCH_REQUEST_BYTES_TOTAL_MAX);
+// All pauses of a client that gives up are together below this, which stays within seconds.
+const _: () = assert!(BENCH_RECONNECT_PAUSE.as_millis() << BENCH_RECONNECTS_MAX <= 3_000);

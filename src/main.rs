@@ -5,8 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use smache::client;
 use smache::config::{Config, Effective, Flags, LogFormat};
-use smache::node::Node;
+use smache::node::{Node, raise_open_files};
+use tokio::runtime::Runtime;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -14,7 +16,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Exit code of a wrong setting.
 const WRONG_USAGE: u8 = 2;
 
-/// A cache that scales like a stateless API: supervised shards, HTTP first.
+/// A cache that scales like a stateless API: supervised shards, HTTP first
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
 struct Line {
@@ -34,12 +36,15 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    #[command(flatten)]
+    Client(client::Command),
 }
 
 fn main() -> ExitCode {
     match Line::parse().verb {
         Verb::Serve(flags) => with_config(&flags, |config, _| serve(&config)),
         Verb::Config { flags, json } => with_config(&flags, |_, settings| print(&settings, json)),
+        Verb::Client(command) => ask(command),
     }
 }
 
@@ -50,28 +55,37 @@ fn with_config(
 ) -> ExitCode {
     let (config, settings) = match Config::load(flags) {
         Ok(loaded) => loaded,
-        Err(wrong) => {
-            complain(&wrong.to_string());
-            return ExitCode::from(WRONG_USAGE);
-        }
+        Err(wrong) => return fail(&wrong.to_string(), WRONG_USAGE),
     };
     match verb(config, settings) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failed) => {
-            complain(&format!("{failed:#}"));
-            ExitCode::FAILURE
-        }
+        Err(failed) => fail(&format!("{failed:#}"), 1),
     }
 }
 
 fn serve(config: &Config) -> anyhow::Result<()> {
     start_log(config);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.context("cannot start the runtime")?;
-    runtime.block_on(async {
+    start_runtime()?.block_on(async {
         let node = Node::start(config).await?;
         Ok(node.run().await?)
     })
+}
+
+fn ask(command: client::Command) -> ExitCode {
+    let runtime = match start_runtime() {
+        Ok(runtime) => runtime,
+        Err(failed) => return fail(&format!("{failed:#}"), 1),
+    };
+    match runtime.block_on(client::run(command)) {
+        Ok(exit) => exit.into(),
+        Err(failed) => fail(&failed.to_string(), failed.exit_code()),
+    }
+}
+
+fn start_runtime() -> anyhow::Result<Runtime> {
+    raise_open_files();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("cannot start the runtime")
 }
 
 fn start_log(config: &Config) {
@@ -97,7 +111,8 @@ fn print(settings: &[Effective], json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One line on standard error. If even that is closed, nobody is there to be told.
-fn complain(line: &str) {
+/// Says why in one line on standard error. If even that is closed, nobody is there to be told.
+fn fail(line: &str, code: u8) -> ExitCode {
     drop(writeln!(stderr(), "smache: {line}"));
+    ExitCode::from(code)
 }

@@ -59,7 +59,6 @@ impl Node {
     ///
     /// [`NodeError`]; what was started by then is stopped again.
     pub async fn start(config: &Config) -> Result<Self, NodeError> {
-        raise_open_files();
         let listener = config.http.map(listen).transpose()?;
         let supervisor = Supervisor::start().await?;
         let started = Self::start_children(config, listener, supervisor.clone()).await;
@@ -162,8 +161,9 @@ fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeError> {
     listening.map_err(|reason| NodeError::Listen { addr, reason })
 }
 
-/// Each connection is an open file, and many systems start processes with 1,024.
-fn raise_open_files() {
+/// Raises the limit of open files as far as the system lets it be raised: each connection is one,
+/// and many systems start processes with 1,024.
+pub fn raise_open_files() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(reason) = setrlimit(Resource::Nofile, limit) {

@@ -3,13 +3,14 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 use warp::reply::Response;
 
@@ -17,7 +18,19 @@ use super::deadline::{Activity, NotedStream};
 use super::guard::KnownHost;
 use super::routes::Routes;
 use super::{Phase, Shared};
-use crate::limits::{HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX};
+use crate::limits::{
+    HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_LINGER_BYTES_MAX, HTTP_LINGER_TIMEOUT,
+};
+
+/// How a connection ended.
+enum End {
+    /// By itself: both sides were done, or the client was gone.
+    Served,
+    /// By something that is not HTTP, or more of it than is allowed.
+    Malformed(hyper::Error),
+    /// By us, at once: a deadline has passed, or the door is closed.
+    Cut,
+}
 
 /// Serves a connection until the client, a deadline or the door ends it.
 pub(super) async fn serve(door: &Arc<Shared>, stream: TcpStream) {
@@ -34,32 +47,43 @@ pub(super) async fn serve(door: &Arc<Shared>, stream: TcpStream) {
     // Its timer starts while a connection idles; ours knows the difference.
     http.header_read_timeout(None);
     http.max_buf_size(HTTP_HEADER_BYTES_MAX).max_headers(HTTP_HEADERS_MAX).pipeline_flush(true);
-    let mut connection = std::pin::pin!(http.serve_connection(io, service));
+    let mut connection = http.serve_connection(io, service);
 
     let mut phase = door.phase.subscribe();
     // It may have changed since this connection was accepted.
     phase.mark_changed();
     let mut watchdog = std::pin::pin!(sleep_until(opened));
-    loop {
+    let end = loop {
         tokio::select! {
             biased;
-            ended = connection.as_mut() => {
-                if let Err(reason) = ended {
+            ended = &mut connection => match ended {
+                Err(reason) if reason.is_parse() => break End::Malformed(reason),
+                Err(reason) => {
                     debug!(%reason, "connection ended");
+                    break End::Served;
                 }
-                return;
-            }
+                Ok(()) => break End::Served,
+            },
             () = watchdog.as_mut() => match activity.next_look(Instant::now()) {
                 Some(look) => watchdog.as_mut().reset(look),
-                None => return door.counts.timed_out.count(),
+                None => {
+                    door.counts.timed_out.count();
+                    break End::Cut;
+                }
             },
             // The sender is in `door`, so that this is never an error.
             _ = phase.changed() => match *phase.borrow_and_update() {
                 Phase::Open => {}
-                Phase::Draining => connection.as_mut().graceful_shutdown(),
-                Phase::Closed => return,
+                Phase::Draining => Pin::new(&mut connection).graceful_shutdown(),
+                Phase::Closed => break End::Cut,
             },
         }
+    };
+    let stream = connection.into_parts().io.into_inner();
+    match end {
+        End::Served if activity.has_unread() => linger(stream.into_inner()).await,
+        End::Malformed(reason) => refuse(stream, &reason).await,
+        End::Served | End::Cut => {}
     }
 }
 
@@ -75,9 +99,62 @@ async fn answer(
         Ok(()) => routes.call(request).await?,
         Err(refusal) => refusal.into(),
     };
+    let status = response.status();
     // Classes begin at 1xx, and hyper sends none below it.
-    let class = usize::from(response.status().as_u16() / 100).clamp(1, 5);
+    let class = usize::from(status.as_u16() / 100).clamp(1, 5);
     door.counts.answers[class - 1].count();
+    if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
+        activity.left_unread();
+    }
     activity.request_ended();
     Ok(response)
+}
+
+/// Tells a client what is wrong with what it sent, where hyper has not done so.
+///
+/// hyper writes an answer without a body, and keeps it to itself if there are more bytes to be read.
+async fn refuse(stream: NotedStream, reason: &hyper::Error) {
+    debug!(%reason, "request is malformed");
+    if stream.is_in_header() {
+        let (status, message) = refusal_of(reason);
+        let body = format!("{{\"message\":\"{message}\"}}");
+        let head = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\n\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        // As much as fits at once, which is all of it unless the client reads nothing.
+        drop(stream.inner().try_write((head + &body).as_bytes()));
+    }
+    linger(stream.into_inner()).await;
+}
+
+fn refusal_of(reason: &hyper::Error) -> (StatusCode, String) {
+    let text = reason.to_string();
+    if !reason.is_parse_too_large() {
+        let message = format!("request is malformed: {text}; allowed: HTTP/1.1");
+        return (StatusCode::BAD_REQUEST, message);
+    }
+    if text.contains("URI") {
+        let message = "target is too long; allowed: up to 65534 bytes".to_owned();
+        return (StatusCode::URI_TOO_LONG, message);
+    }
+    let message = format!(
+        "header is too large; allowed: up to {HTTP_HEADER_BYTES_MAX} bytes and {HTTP_HEADERS_MAX} \
+         fields"
+    );
+    (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message)
+}
+
+/// Closes a connection on which the client may still be sending.
+///
+/// Closing it at once would reset it, and a client whose connection is reset does not see the answer
+/// that was on its way.
+async fn linger(mut stream: TcpStream) {
+    let discard = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(HTTP_LINGER_BYTES_MAX), &mut tokio::io::sink()).await
+    };
+    // Whether it ends or time runs out, the connection is over.
+    drop(timeout(HTTP_LINGER_TIMEOUT, discard).await);
 }

@@ -26,6 +26,8 @@ pub(super) struct Activity {
     since_ms: AtomicU64,
     /// Whether the client took some of an answer since the timer looked.
     has_sent: AtomicBool,
+    /// Whether an answer was given before its request was read to the end.
+    has_unread: AtomicBool,
 }
 
 /// What a connection waits for.
@@ -60,7 +62,18 @@ impl Activity {
             wait: AtomicU8::new(Wait::FirstByte as u8),
             since_ms: AtomicU64::new(0),
             has_sent: AtomicBool::new(false),
+            has_unread: AtomicBool::new(false),
         }
+    }
+
+    /// The request is answered without being read to the end.
+    pub(super) fn left_unread(&self) {
+        self.has_unread.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the client may still be sending what nobody will read.
+    pub(super) fn has_unread(&self) -> bool {
+        self.has_unread.load(Ordering::Relaxed)
     }
 
     /// A request's header is complete.
@@ -74,14 +87,14 @@ impl Activity {
         self.wait.store(Wait::Next as u8, Ordering::Relaxed);
     }
 
-    fn received(&self, now: impl FnOnce() -> Instant) {
-        match self.wait() {
-            Wait::FirstByte | Wait::Next => {
-                self.note(now());
-                self.wait.store(Wait::Header as u8, Ordering::Relaxed);
-            }
-            Wait::Header | Wait::Answer => {}
+    /// Bytes came in. Returns whether they are the first of a request.
+    fn received(&self, now: impl FnOnce() -> Instant) -> bool {
+        let is_first = matches!(self.wait(), Wait::FirstByte | Wait::Next);
+        if is_first {
+            self.note(now());
+            self.wait.store(Wait::Header as u8, Ordering::Relaxed);
         }
+        is_first
     }
 
     fn sent(&self) {
@@ -125,15 +138,31 @@ impl Activity {
 pub(super) struct NotedStream {
     stream: TcpStream,
     activity: Arc<Activity>,
+    /// Whether bytes went out since the last request began to come in.
+    has_answered: bool,
 }
 
 impl NotedStream {
     pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
-        Self { stream, activity }
+        Self { stream, activity, has_answered: false }
     }
 
-    fn note_sent(&self, sent: &Poll<io::Result<usize>>) {
+    /// Whether the client is owed the answer to one request that is not complete, and no other.
+    pub(super) fn is_in_header(&self) -> bool {
+        !self.has_answered && self.activity.wait() == Wait::Header
+    }
+
+    pub(super) fn inner(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    pub(super) fn into_inner(self) -> TcpStream {
+        self.stream
+    }
+
+    fn note_sent(&mut self, sent: &Poll<io::Result<usize>>) {
         if matches!(sent, Poll::Ready(Ok(_))) {
+            self.has_answered = true;
             self.activity.sent();
         }
     }
@@ -147,8 +176,8 @@ impl AsyncRead for NotedStream {
     ) -> Poll<io::Result<()>> {
         let filled = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if filled < buffer.filled().len() {
-            self.activity.received(Instant::now);
+        if filled < buffer.filled().len() && self.activity.received(Instant::now) {
+            self.has_answered = false;
         }
         read
     }
@@ -183,8 +212,10 @@ impl AsyncWrite for NotedStream {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    /// Leaves the stream open: hyper shuts it down also where something has yet to be said, and
+    /// whoever has the connection closes it in any case.
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -1,0 +1,139 @@
+//! The commands that speak to a running node: `get`, `put`, `del`, `status`, `tree`, `bench`.
+//!
+//! They know nothing of the node but its HTTP interface, so that whatever they show, any other
+//! client can find out too. Results go to standard output, everything else to standard error.
+
+mod bench;
+mod columns;
+mod entries;
+mod error;
+mod exchange;
+mod figures;
+mod output;
+mod settings;
+mod status;
+mod target;
+mod tree;
+
+use std::process::ExitCode;
+
+pub use bench::{BenchArgs, Distribution};
+pub use error::ClientError;
+pub use settings::ClientArgs;
+
+use exchange::Node;
+
+/// A command for a running node.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Print the value of a key
+    Get(GetArgs),
+    /// Store a JSON object under a key
+    Put(PutArgs),
+    /// Remove a key
+    Del(DelArgs),
+    /// Show a node's shards, memory, requests and the members of its cluster
+    Status(StatusArgs),
+    /// Draw a node's live supervision tree
+    Tree(TreeArgs),
+    /// Put load on a node and measure throughput and latency
+    Bench(BenchArgs),
+}
+
+/// Arguments of `smache get`.
+#[derive(Debug, clap::Args)]
+pub struct GetArgs {
+    /// The key to look up
+    pub key: String,
+    /// Which node, and how to print.
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// Arguments of `smache put`.
+#[derive(Debug, clap::Args)]
+pub struct PutArgs {
+    /// The key to store under
+    pub key: String,
+    /// A JSON object, or `-` to read one from standard input
+    pub value: String,
+    /// Which node, and how to print.
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// Arguments of `smache del`.
+#[derive(Debug, clap::Args)]
+pub struct DelArgs {
+    /// The key to remove
+    pub key: String,
+    /// Which node, and how to print.
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// Arguments of `smache status`.
+#[derive(Debug, clap::Args)]
+pub struct StatusArgs {
+    /// Which node, and how to print.
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// Arguments of `smache tree`.
+#[derive(Debug, clap::Args)]
+pub struct TreeArgs {
+    /// Which node, and how to print.
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// How a command ended that could ask its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// What was asked for was done; code 0.
+    Done,
+    /// The key to print or to remove is absent; code 1.
+    Absent,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => Self::SUCCESS,
+            Exit::Absent => Self::from(1),
+        }
+    }
+}
+
+/// Carries out `command` and prints its result.
+///
+/// Needs a tokio runtime with I/O and time enabled.
+///
+/// # Errors
+///
+/// A [`ClientError`], whose text is one line for standard error and which knows its exit code.
+/// Unless it is about a setting, a write that was asked for may have happened.
+pub async fn run(command: Command) -> Result<Exit, ClientError> {
+    match command {
+        Command::Get(args) => {
+            let node = Node::new(args.client.settings()?);
+            entries::get(&node, &args.key, args.client.format()).await
+        }
+        Command::Put(args) => {
+            let node = Node::new(args.client.settings()?);
+            entries::put(&node, &args.key, &args.value, args.client.format()).await
+        }
+        Command::Del(args) => {
+            let node = Node::new(args.client.settings()?);
+            entries::del(&node, &args.key, args.client.format()).await
+        }
+        Command::Status(args) => {
+            status::show(&Node::new(args.client.settings()?), args.client.format()).await
+        }
+        Command::Tree(args) => {
+            tree::show(&Node::new(args.client.settings()?), args.client.format()).await
+        }
+        Command::Bench(args) => bench::run(&args).await,
+    }
+}

@@ -1,0 +1,132 @@
+//! A blocking HTTP/1.1 client that also sends what no proper client would.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub struct Client {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Response {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    pub fn message(&self) -> String {
+        self.json()["message"].as_str().unwrap_or_else(|| panic!("no message: {self:?}")).to_owned()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        lines.filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
+    }
+}
+
+impl Client {
+    pub fn connect(addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect(addr).unwrap();
+        stream.set_nodelay(true).unwrap();
+        // Longer than any deadline that is waited for here.
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self { stream, received: vec![] }
+    }
+
+    pub fn request(&mut self, method: &str, target: &str, body: &str) -> Response {
+        self.request_with(method, target, &[], body)
+    }
+
+    pub fn request_with(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Response {
+        self.try_request(method, target, headers, body).unwrap()
+    }
+
+    /// # Errors
+    ///
+    /// If the connection ends before the answer does.
+    pub fn try_request(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> io::Result<Response> {
+        let mut head = format!("{method} {target} HTTP/1.1\r\n");
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            head += "host: localhost\r\n";
+        }
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        head += &format!("content-length: {}\r\n\r\n", body.len());
+        self.send(head.as_bytes())?;
+        self.send(body.as_bytes())?;
+        self.receive_for(method)
+    }
+
+    /// # Errors
+    ///
+    /// If the connection is over.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// # Errors
+    ///
+    /// If the connection ends before the answer does.
+    pub fn receive(&mut self) -> io::Result<Response> {
+        self.receive_for("GET")
+    }
+
+    fn receive_for(&mut self, method: &str) -> io::Result<Response> {
+        let end = loop {
+            match self.received.windows(4).position(|window| window == b"\r\n\r\n") {
+                Some(end) => break end + 4,
+                None => self.fill()?,
+            }
+        };
+        let head = String::from_utf8(self.received[..end].to_vec()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut response = Response { status, head, body: String::new() };
+        let has_body = method != "HEAD";
+        let length = response.header("content-length").filter(|_| has_body);
+        let length: usize = length.map_or(0, |length| length.parse().unwrap());
+        while self.received.len() < end + length {
+            self.fill()?;
+        }
+        response.body = String::from_utf8(self.received[end..end + length].to_vec()).unwrap();
+        self.received.drain(..end + length);
+        Ok(response)
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        let mut chunk = [0; 16 * 1024];
+        match self.stream.read(&mut chunk)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            read => {
+                self.received.extend_from_slice(&chunk[..read]);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the other side ended this connection, without having answered anything more.
+    pub fn is_closed(&mut self) -> bool {
+        matches!(self.fill(), Err(end) if end.kind() != io::ErrorKind::WouldBlock)
+    }
+}
