@@ -57,6 +57,9 @@ pub struct PutArgs {
     pub key: String,
     /// A JSON object, or `-` to read one from standard input
     pub value: String,
+    /// How long the value lives: 1500ms, 30s, 5m, 2h, 1d, or seconds [default: for ever]
+    #[arg(long, value_name = "TIME")]
+    pub ttl: Option<String>,
     /// Which node, and how to print.
     #[command(flatten)]
     pub client: ClientArgs,
@@ -122,7 +125,7 @@ pub async fn run(command: Command) -> Result<Exit, ClientError> {
         }
         Command::Put(args) => {
             let node = Node::new(args.client.settings()?);
-            entries::put(&node, &args.key, &args.value, args.client.format()).await
+            entries::put(&node, &args).await
         }
         Command::Del(args) => {
             let node = Node::new(args.client.settings()?);

@@ -70,6 +70,8 @@ pub enum Stored {
     Unchanged(Version),
     /// The condition did not hold: nothing was written.
     Refused,
+    /// The entry is too large for the shard's table: nothing was written.
+    TooLarge,
 }
 
 /// Who has to do a command.

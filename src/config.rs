@@ -14,7 +14,8 @@ use std::num::NonZeroUsize;
 use bytesize::ByteSize;
 
 use crate::limits::{
-    MEMORY_BYTES_MAX, NODE_NAME_BYTES_MAX, SHARD_MEMORY_BYTES_MIN, SHARDS_MAX, VALUE_BYTES_CEILING,
+    MEMORY_BYTES_MAX, NODE_NAME_BYTES_MAX, SHARDS_MAX, TABLE_BYTES_MIN, VALUE_BYTES_CEILING,
+    VALUE_SHARE_MAX,
 };
 
 pub use flags::Flags;
@@ -80,17 +81,18 @@ impl Config {
         let shards = settings.parse(Name::Shards, shards)?;
         let memory_bytes = settings.parse(Name::Memory, memory)?;
         let shard_bytes = memory_bytes / shards.get();
-        if shard_bytes < SHARD_MEMORY_BYTES_MIN {
-            let least = ByteSize((SHARD_MEMORY_BYTES_MIN * shards.get()) as u64);
+        if shard_bytes < TABLE_BYTES_MIN {
+            let least = ByteSize((TABLE_BYTES_MIN * shards.get()) as u64);
             let reason = format!("allowed: at least {least} for {shards} shards");
             return Err(settings.error(Name::Memory, reason));
         }
         // The default gives way to a small memory; what was asked for does not.
-        settings.lower_default(Name::MaxValue, shard_bytes / 2);
+        let value_bytes_allowed = shard_bytes / VALUE_SHARE_MAX;
+        settings.lower_default(Name::MaxValue, value_bytes_allowed);
         let value_bytes_max = settings.parse(Name::MaxValue, max_value)?;
-        if shard_bytes / 2 < value_bytes_max {
-            let most = ByteSize((shard_bytes / 2) as u64);
-            let reason = format!("allowed: up to {most}, half the memory of a shard");
+        if value_bytes_allowed < value_bytes_max {
+            let most = ByteSize(value_bytes_allowed as u64);
+            let reason = format!("allowed: up to {most}, a quarter of the memory of a shard");
             return Err(settings.error(Name::MaxValue, reason));
         }
         let http = settings.parse(Name::Http, listener)?;
@@ -304,6 +306,6 @@ mod tests {
     #[test]
     fn a_small_memory_lowers_the_default_of_the_largest_value() {
         let (config, _) = load(&["--memory", "2MiB"], &[]).unwrap();
-        assert_eq!(config.value_bytes_max, 256 << 10);
+        assert_eq!(config.value_bytes_max, 128 << 10);
     }
 }

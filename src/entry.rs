@@ -4,11 +4,11 @@
 //! can be repeated.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::limits::{KEY_BYTES_MAX, NAMESPACE_BYTES_MAX};
+use crate::limits::{KEY_BYTES_MAX, NAMESPACE_BYTES_MAX, TAG_BYTES_MAX, TAGS_BYTES_MAX};
 
 /// A point in time: milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,7 +17,7 @@ pub struct Millis(pub u64);
 /// The name of an entry: 1 to [`KEY_BYTES_MAX`] bytes, in a namespace.
 ///
 /// Two keys are the same only if namespace and bytes are the same.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     namespace: Namespace,
     bytes: Bytes,
@@ -42,7 +42,16 @@ pub enum NameError {
     /// The namespace is empty, too long or holds another character.
     #[error("namespace is invalid; allowed: 1 to {NAMESPACE_BYTES_MAX} of A-Z a-z 0-9 . _ -")]
     Namespace,
+    /// A tag is empty or too long, or all together are.
+    #[error("tags are invalid; allowed: each 1 to {TAG_BYTES_MAX} bytes, {TAGS_BYTES_MAX} in all")]
+    Tags,
 }
+
+/// Names under which an entry can be found together with others, besides its key.
+///
+/// Each one is a byte of length and its bytes, as a table holds them; none costs nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tags(Bytes);
 
 /// The order of writes: a hybrid logical clock of 48 bits of milliseconds and 16 of counter.
 ///
@@ -78,6 +87,17 @@ pub struct Entry {
     pub version: Version,
     /// When it ends; `None` for never.
     pub expires_at: Option<Millis>,
+    /// Under which names it can be found besides its key.
+    pub tags: Tags,
+}
+
+impl Millis {
+    /// The time `duration` later.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(millis))
+    }
 }
 
 impl Key {
@@ -129,16 +149,6 @@ impl Key {
     }
 }
 
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        // The namespace goes in front only where there is one: most keys are hashed in one piece.
-        if !self.namespace.0.is_empty() {
-            state.write(&self.namespace.0);
-        }
-        state.write(&self.bytes);
-    }
-}
-
 impl Namespace {
     /// Checks a namespace as a client names it.
     ///
@@ -161,6 +171,61 @@ impl Namespace {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// A namespace that was checked before it was stored.
+    pub(crate) fn from_stored(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Tags {
+    /// Checks and packs `tags`.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError::Tags`] if one is empty or over [`TAG_BYTES_MAX`], or all together with their
+    /// lengths are over [`TAGS_BYTES_MAX`].
+    pub fn new<'a>(tags: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, NameError> {
+        let mut packed = Vec::new();
+        for tag in tags {
+            let len = u8::try_from(tag.len()).map_err(|_| NameError::Tags)?;
+            if len == 0 || TAGS_BYTES_MAX < packed.len() + 1 + tag.len() {
+                return Err(NameError::Tags);
+            }
+            packed.push(len);
+            packed.extend_from_slice(tag);
+        }
+        Ok(Self(packed.into()))
+    }
+
+    /// No tags.
+    #[must_use]
+    pub fn none() -> &'static Self {
+        static NONE: Tags = Tags(Bytes::new());
+        &NONE
+    }
+
+    /// The tags one by one.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut left: &[u8] = &self.0;
+        std::iter::from_fn(move || {
+            let (len, rest) = left.split_first()?;
+            let (tag, rest) = rest.split_at_checked(usize::from(*len))?;
+            left = rest;
+            Some(tag)
+        })
+    }
+
+    /// The tags as a table holds them.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Tags that were checked before they were stored.
+    pub(crate) fn from_stored(bytes: Bytes) -> Self {
+        Self(bytes)
     }
 }
 
@@ -215,6 +280,15 @@ mod tests {
         for wrong in ["", "a/b", "a b", "é", &"x".repeat(NAMESPACE_BYTES_MAX + 1)] {
             assert_eq!(Namespace::new(wrong), Err(NameError::Namespace), "{wrong}");
         }
+    }
+
+    #[test]
+    fn tags_come_back_as_they_were_given() {
+        let tags = Tags::new([b"red".as_slice(), b"large"]);
+        let back = tags.as_ref().map(|tags| tags.iter().collect::<Vec<_>>());
+        assert_eq!(back, Ok(vec![b"red".as_slice(), b"large"]));
+        assert_eq!(Tags::new([b"".as_slice()]), Err(NameError::Tags));
+        assert_eq!(Tags::new([[7; TAG_BYTES_MAX + 1].as_slice()]), Err(NameError::Tags));
     }
 
     #[test]

@@ -16,16 +16,67 @@ pub const NAMESPACE_BYTES_MAX: usize = 64;
 /// Longest media type kept with a value, in bytes; longer than any registered one.
 pub const MEDIA_TYPE_BYTES_MAX: usize = 255;
 
+/// Longest time to live; beyond it, never is meant.
+pub const TTL_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
+
 /// Ceiling of `--max-value`, in bytes. A larger value would hold a connection and a shard for long.
 pub const VALUE_BYTES_CEILING: usize = 64 * 1024 * 1024;
+
+/// Longest single tag of an entry, in bytes: what one byte of length can say.
+pub const TAG_BYTES_MAX: usize = 255;
+
+/// All tags of an entry together with their lengths, in bytes: what two bytes can say.
+pub const TAGS_BYTES_MAX: usize = 65_535;
+
+// Tables.
+
+/// Smallest block of a table, in bytes: 64 buckets, so that a tag still tells the hash of its entry.
+pub const BLOCK_BYTES_MIN: usize = 4 * 1024;
+
+/// Largest block of a table, in bytes: what one step of eviction may have to walk.
+pub const BLOCK_BYTES_MAX: usize = 1024 * 1024;
+
+/// Blocks a table is cut into, at least: the queues need enough of them to be cut finely.
+pub const BLOCKS_MIN: usize = 256;
+
+/// Least memory of a table, in bytes.
+pub const TABLE_BYTES_MIN: usize = 512 * 1024;
+
+/// Most memory of a table, in bytes: 2^34 words are what the 34 bits of a place can name.
+pub const TABLE_BYTES_MAX: usize = 1 << 37;
+
+/// Part of a table that one entry may take: a larger one would push out nearly everything else.
+pub const ENTRY_SHARE_MAX: usize = 2;
+
+/// Most bytes of one entry with key, tags and all, whatever the size of the table: the longest value
+/// and the longest of the rest.
+pub const ENTRY_BYTES_MAX: usize = VALUE_BYTES_CEILING + 256 * 1024;
+
+/// Work of one tick, in units of about 20 ns: a tick must stay well under a millisecond.
+pub const TICK_UNITS_MAX: usize = 12_000;
+
+/// Pause between two sweeps of a block for ended entries, in milliseconds.
+pub const SWEEP_PAUSE_MILLIS: u64 = 1_000;
+
+/// Bytes after which a step of a scan stops, so that large values do not pile up.
+pub const SCAN_STEP_BYTES_MAX: usize = 1024 * 1024;
+
+/// Buckets a step of a scan looks at, at most, whether or not it found anything.
+pub const SCAN_STEP_BUCKETS_MAX: usize = 256;
+
+const _: () = assert!(BLOCK_BYTES_MIN.is_power_of_two() && BLOCK_BYTES_MAX.is_power_of_two());
+const _: () = assert!(TABLE_BYTES_MAX / 8 <= 1 << 34);
+// A record keeps 27 bits of a value's length; what is longer still must be refused.
+const _: () = assert!(ENTRY_BYTES_MAX < (1 << 27) - 1);
+const _: () = assert!(KEY_BYTES_MAX + TAGS_BYTES_MAX + 1024 < 256 * 1024);
 
 // Configuration.
 
 /// Most shards a node may have; more only cost memory, as each is one serialized writer.
 pub const SHARDS_MAX: usize = 1_024;
 
-/// Smallest `--memory`, in bytes, for each shard: below that a table holds too little to be useful.
-pub const SHARD_MEMORY_BYTES_MIN: usize = 256 * 1024;
+/// Part of a shard's memory that one value may be, so that its entry fits with the longest key.
+pub const VALUE_SHARE_MAX: usize = 4;
 
 /// Largest `--memory`, in bytes: one tebibyte, which leaves room in every sum.
 pub const MEMORY_BYTES_MAX: usize = 1 << 40;
@@ -63,6 +114,18 @@ pub const ID_ATTEMPTS_MAX: usize = 1_024;
 /// Commands in one call of the facade.
 pub const BATCH_COMMANDS_MAX: usize = 10_000;
 
+/// Pause between two pieces of background work of a shard, while it has any.
+pub const SHARD_TICK: Duration = Duration::from_millis(250);
+
+/// The same where a piece was not enough: writes come first, and a million entries that end at once
+/// are gone in a second or two.
+pub const SHARD_TICK_MORE: Duration = Duration::from_millis(1);
+
+// The largest value fits into the smallest table with the longest key.
+const _: () = assert!(
+    TABLE_BYTES_MIN / VALUE_SHARE_MAX + KEY_BYTES_MAX + TAGS_BYTES_MAX / 2
+        < TABLE_BYTES_MIN / ENTRY_SHARE_MAX
+);
 // A batch must fit into the queue, or it could never be admitted.
 const _: () = assert!(SHARD_BATCH_MAX <= SHARD_IN_FLIGHT_MAX);
 // A full queue must drain within the time one caller waits, at the very slow 100 us a write.

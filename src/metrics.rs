@@ -10,6 +10,8 @@ pub const MISSES: &str = "smache_misses";
 pub const WRITES: &str = "smache_writes";
 /// Entries dropped to keep the memory bound.
 pub const EVICTIONS: &str = "smache_evictions";
+/// Entries removed because they had ended.
+pub const EXPIRATIONS: &str = "smache_expirations";
 /// Entries held, by shard.
 pub const ENTRIES: &str = "smache_entries";
 /// Bytes counted against the memory bound, by shard.

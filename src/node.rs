@@ -17,7 +17,7 @@ use crate::limits::DRAIN_TIMEOUT;
 use crate::router::Router;
 use crate::shard::Shard;
 use crate::supervision::Supervisor;
-use crate::table::Table;
+use crate::table::{Limit, Table, TableConfig};
 
 /// A node that runs.
 pub struct Node {
@@ -76,9 +76,10 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let mut shards = Vec::with_capacity(config.shards.get());
         for id in 0..config.shards.get() {
+            let memory_bytes = config.memory_bytes / config.shards;
             let seed = getrandom::u64().map_err(NodeError::Random)?;
-            let table = Table::new(config.memory_bytes / config.shards, seed);
-            let (shard, spec) = Shard::new(id, table);
+            let table = TableConfig { memory_bytes, seed, limit: Limit::Memory };
+            let (shard, spec) = Shard::new(id, Table::new(&table));
             supervisor.add(spec).await?;
             shards.push(shard);
         }

@@ -6,7 +6,7 @@
 mod actor;
 mod message;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorRef};
@@ -21,7 +21,7 @@ use crate::metrics::Counter;
 use crate::supervision::{ChildSpec, Kind, Running};
 use crate::table::{Table, TableReader, TableStats};
 
-use actor::ShardActor;
+use actor::{Holding, ShardActor};
 use message::{Batch, ShardMsg, Write};
 
 /// One shard. Clones are the same shard.
@@ -73,11 +73,13 @@ impl Shard {
         let reader = table.reader();
         let inner = Inner { id, reader, actor, in_flight, counts: Counts::default() };
 
+        let holding = Arc::new(Holding { table, counters: Mutex::default() });
         let actor_tx = Arc::new(actor_tx);
         let spec = ChildSpec::new(format!("shard-{id}"), Kind::Shard, move |supervisor| {
-            let (table, actor_tx) = (Arc::clone(&table), Arc::clone(&actor_tx));
+            let (holding, actor_tx) = (Arc::clone(&holding), Arc::clone(&actor_tx));
             async move {
-                let started = ShardActor::spawn_linked(None, ShardActor, table, supervisor).await?;
+                let started =
+                    ShardActor::spawn_linked(None, ShardActor, holding, supervisor).await?;
                 actor_tx.send_replace(Some(started.0.clone()));
                 Ok(Running::new(started, || ShardMsg::Crash))
             }
@@ -218,11 +220,12 @@ mod tests {
     use crate::command::{Condition, Put, Stored};
     use crate::entry::MediaType;
     use crate::supervision::Supervisor;
+    use crate::table::TableConfig;
 
     const NOW: Millis = Millis(1);
 
     async fn start() -> (Shard, Supervisor) {
-        let (shard, spec) = Shard::new(0, Table::new(1 << 24, 7));
+        let (shard, spec) = Shard::new(0, Table::new(&TableConfig::new(1 << 24)));
         let supervisor = Supervisor::start().await.unwrap();
         supervisor.add(spec).await.unwrap();
         (shard, supervisor)

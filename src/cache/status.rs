@@ -41,18 +41,21 @@ pub struct Status {
 #[expect(missing_docs, reason = "the fields are those of the contract, under the same names")]
 pub struct ShardStatus {
     pub id: usize,
-    pub entries: usize,
-    pub bytes: usize,
+    pub entries: u64,
+    pub bytes: u64,
     pub queue: usize,
     pub restarts: u64,
 }
 
-/// The memory of all shards together.
+/// The memory of all shards together: what it may be and what was taken of it; of that, what the
+/// records of entries fill, and what is left of records that were replaced, deleted or dropped.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "the fields are those of the contract, under the same names")]
 pub struct MemoryStatus {
-    pub limit_bytes: usize,
-    pub used_bytes: usize,
+    pub limit_bytes: u64,
+    pub used_bytes: u64,
+    pub live_bytes: u64,
+    pub dead_bytes: u64,
 }
 
 /// What was asked of all shards together, since the node started.
@@ -63,6 +66,7 @@ pub struct RequestStatus {
     pub misses: u64,
     pub writes: u64,
     pub evictions: u64,
+    pub expirations: u64,
 }
 
 /// The cluster as this node sees it. A node alone is a cluster of one.
@@ -143,12 +147,15 @@ impl Cache {
             memory: MemoryStatus {
                 limit_bytes: stats.iter().map(|shard| shard.table.limit_bytes).sum(),
                 used_bytes: stats.iter().map(|shard| shard.table.used_bytes).sum(),
+                live_bytes: stats.iter().map(|shard| shard.table.live_bytes).sum(),
+                dead_bytes: stats.iter().map(|shard| shard.table.dead_bytes).sum(),
             },
             requests: RequestStatus {
                 hits: stats.iter().map(|shard| shard.hits).sum(),
                 misses: stats.iter().map(|shard| shard.misses).sum(),
                 writes: stats.iter().map(|shard| shard.writes).sum(),
                 evictions: stats.iter().map(|shard| shard.table.evictions).sum(),
+                expirations: stats.iter().map(|shard| shard.table.expirations).sum(),
             },
             cluster: ClusterStatus { epoch: 1, moving: 0, members: vec![self.member()] },
         }

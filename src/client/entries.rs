@@ -2,12 +2,13 @@
 
 use std::io::Read;
 
+use bytes::Bytes;
 use hyper::Method;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde_json::value::RawValue;
 
 use super::output::{Format, print, remark, visible};
-use super::{ClientError, Exit, exchange::Node};
+use super::{ClientError, Exit, PutArgs, exchange::Node};
 use crate::limits::VALUE_BYTES_CEILING;
 
 /// What VALUE may be.
@@ -35,18 +36,23 @@ pub(super) async fn get(node: &Node, key: &str, format: Format) -> Result<Exit, 
 }
 
 /// Stores `value`, or what standard input holds if `value` is `-`.
-pub(super) async fn put(
-    node: &Node,
-    key: &str,
-    value: &str,
-    format: Format,
-) -> Result<Exit, ClientError> {
-    let body = match value {
-        "-" => put_body(key, "standard input", &read_input(std::io::stdin())?)?,
-        _ => put_body(key, "VALUE", value.as_bytes())?,
+pub(super) async fn put(node: &Node, args: &PutArgs) -> Result<Exit, ClientError> {
+    let PutArgs { key, value, ttl, client } = args;
+    let (setting, value) = match value.as_str() {
+        "-" => ("standard input", read_input(std::io::stdin())?),
+        value => ("VALUE", value.as_bytes().to_vec()),
     };
-    let answer = node.ask(Method::POST, "/api", Some(body)).await?;
-    match format {
+    let data = object_of(setting, &value)?;
+    let answer = match ttl {
+        None => node.ask(Method::POST, "/api", Some(put_body(key, data))).await?,
+        Some(ttl) => {
+            let (key, ttl) = (encoded(key), encoded(ttl));
+            let path = format!("/v1/default/{key}?ttl={ttl}");
+            node.ask(Method::PUT, &path, Some(data.as_bytes().to_vec())).await?;
+            Bytes::from(format!("{{\"data\":{data}}}"))
+        }
+    };
+    match client.format() {
         Format::Json => print(text_of(node, &answer)?)?,
         Format::Text => print(&format!("stored {}", visible(key)))?,
     }
@@ -78,7 +84,11 @@ fn exit(key: &str, is_absent: bool) -> Result<Exit, ClientError> {
 }
 
 fn path_of(key: &str) -> String {
-    format!("/api?key={}", utf8_percent_encode(key, NON_ALPHANUMERIC))
+    format!("/api?key={}", encoded(key))
+}
+
+fn encoded(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, NON_ALPHANUMERIC)
 }
 
 fn text_of<'a>(node: &Node, body: &'a [u8]) -> Result<&'a str, ClientError> {
@@ -93,8 +103,8 @@ fn read_input(input: impl Read) -> Result<Vec<u8>, ClientError> {
     Ok(value)
 }
 
-/// The body that stores `value`, which came from `setting`, as it is.
-fn put_body(key: &str, setting: &'static str, value: &[u8]) -> Result<Vec<u8>, ClientError> {
+/// The JSON object in `value`, which came from `setting`, as it was written.
+fn object_of<'a>(setting: &'static str, value: &'a [u8]) -> Result<&'a str, ClientError> {
     let wrong =
         |value: String| ClientError::Setting { setting, value, allowed: VALUE_ALLOWED.to_owned() };
     if VALUE_BYTES_CEILING < value.len() {
@@ -105,13 +115,12 @@ fn put_body(key: &str, setting: &'static str, value: &[u8]) -> Result<Vec<u8>, C
     if !data.get().starts_with('{') {
         return Err(wrong("JSON, but not an object".to_owned()));
     }
-    let mut body = Vec::with_capacity(data.get().len() + key.len() + 32);
-    body.extend_from_slice(b"{\"key\":");
-    serde_json::to_writer(&mut body, key).map_err(|error| wrong(error.to_string()))?;
-    body.extend_from_slice(b",\"data\":");
-    body.extend_from_slice(data.get().as_bytes());
-    body.push(b'}');
-    Ok(body)
+    Ok(data.get())
+}
+
+fn put_body(key: &str, data: &str) -> Vec<u8> {
+    let key = serde_json::Value::from(key);
+    format!("{{\"key\":{key},\"data\":{data}}}").into_bytes()
 }
 
 #[cfg(test)]
@@ -120,15 +129,16 @@ mod tests {
 
     #[test]
     fn a_value_is_sent_as_it_was_written() {
-        let body = put_body("k\"\n", "VALUE", br#" {"n": 1.10, "big": 123456789012345678901} "#);
+        let value = br#" {"n": 1.10, "big": 123456789012345678901} "#;
+        let body = put_body("k\"\n", object_of("VALUE", value).unwrap());
         let expected = r#"{"key":"k\"\n","data":{"n": 1.10, "big": 123456789012345678901}}"#;
-        assert_eq!(String::from_utf8(body.unwrap()).unwrap(), expected);
+        assert_eq!(String::from_utf8(body).unwrap(), expected);
     }
 
     #[test]
     fn a_value_that_is_no_object_is_refused_before_it_is_sent() {
         for value in ["", "{", "[1]", "null", "1", "\"text\"", "{} {}", "{'a':1}"] {
-            let error = put_body("k", "VALUE", value.as_bytes()).unwrap_err();
+            let error = object_of("VALUE", value.as_bytes()).unwrap_err();
             assert!(error.to_string().starts_with("VALUE is "), "{error}");
             assert!(error.to_string().contains("allowed: a JSON object"), "{error}");
             assert_eq!(error.exit_code(), 2);
@@ -139,7 +149,7 @@ mod tests {
     fn input_is_read_no_further_than_a_value_may_be_long() {
         let value = read_input(std::io::repeat(b' ')).unwrap();
         assert_eq!(value.len(), VALUE_BYTES_CEILING + 1);
-        let error = put_body("k", "standard input", &value).unwrap_err();
+        let error = object_of("standard input", &value).unwrap_err();
         assert!(error.to_string().starts_with("standard input is too long; allowed: "));
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -28,7 +28,7 @@ impl Node {
         Self { settings }
     }
 
-    /// Asks for `path_and_query` and returns the body of the answer, which had status 200.
+    /// Asks for `path_and_query` and returns the body of the answer, which had a status of success.
     ///
     /// # Errors
     ///
@@ -107,7 +107,7 @@ impl Node {
             }
             Err(error) => return Err(self.no_answer(error.as_ref())),
         };
-        if head.status == StatusCode::OK {
+        if head.status.is_success() {
             return Ok(body);
         }
         let status = head.status.as_u16();

@@ -21,7 +21,7 @@ pub struct Flags {
     /// (env SMACHE_MEMORY)
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
-    /// Largest value accepted, up to 64MiB and half the memory of a shard (default 1MiB)
+    /// Largest value accepted, up to 64MiB and a quarter of a shard's memory (default 1MiB)
     /// (env SMACHE_MAX_VALUE)
     #[arg(long, value_name = "SIZE")]
     max_value: Option<String>,

@@ -12,9 +12,11 @@ mod connection;
 mod deadline;
 mod guard;
 mod metrics;
+mod native;
 mod operations;
 mod params;
 mod query;
+mod range;
 mod routes;
 
 use std::io;

@@ -1,57 +1,130 @@
 //! The serialized writer of one table.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::message::ShardMsg;
 use crate::clock;
-use crate::command::{Command, Reply};
-use crate::entry::Millis;
-use crate::table::{Table, TableWriter};
+use crate::command::{Command, Condition, Put, Reply, Stored};
+use crate::entry::{Key, Millis, Tags};
+use crate::limits::{SHARD_TICK, SHARD_TICK_MORE};
+use crate::table::{self, NewEntry, Table, TableWriter};
 
 pub(super) struct ShardActor;
 
+/// What a shard holds and its actor only borrows: it outlives every actor.
+pub(super) struct Holding {
+    pub(super) table: Arc<Table>,
+    /// Named counters, apart from the entries so that none is evicted; as many as doors name.
+    pub(super) counters: Mutex<HashMap<Key, u64>>,
+}
+
+pub(super) struct ShardState {
+    holding: Arc<Holding>,
+    writer: TableWriter,
+    /// Whether a tick is on its way.
+    is_ticking: bool,
+}
+
 impl Actor for ShardActor {
     type Msg = ShardMsg;
-    type State = TableWriter;
-    type Arguments = Arc<Table>;
+    type State = ShardState;
+    type Arguments = Arc<Holding>;
 
     async fn pre_start(
         &self,
-        _me: ActorRef<ShardMsg>,
-        table: Arc<Table>,
-    ) -> Result<TableWriter, ActorProcessingErr> {
-        table.writer().ok_or_else(|| "the table still has its last writer".into())
+        me: ActorRef<ShardMsg>,
+        holding: Arc<Holding>,
+    ) -> Result<ShardState, ActorProcessingErr> {
+        let writer = holding.table.writer().ok_or("the table still has its last writer")?;
+        let mut state = ShardState { holding, writer, is_ticking: false };
+        state.schedule_tick(&me);
+        Ok(state)
     }
 
     async fn handle(
         &self,
-        _me: ActorRef<ShardMsg>,
+        me: ActorRef<ShardMsg>,
         message: ShardMsg,
-        writer: &mut TableWriter,
+        state: &mut ShardState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ShardMsg::Write { batch, reply, permit } => {
                 let now = clock::now();
                 for write in batch.iter() {
-                    write.apply(|command| apply(writer, command, now));
+                    write.apply(|command| state.apply(command, now));
                 }
                 drop(permit);
                 let _ = reply.send(());
+                state.schedule_tick(&me);
             }
+            ShardMsg::Tick => state.tick(&me, clock::now()),
             ShardMsg::Crash => crash(),
         }
         Ok(())
     }
 }
 
-fn apply(writer: &mut TableWriter, command: &Command, now: Millis) -> Reply {
-    match command {
-        Command::Get(key) => Reply::Found(writer.get(key, now)),
-        Command::Put(put) => Reply::Stored(writer.put(put, now)),
-        Command::Delete(key) => Reply::Deleted(writer.delete(key, now)),
-        Command::NextId(name) => Reply::Id(writer.next_id(name)),
+impl ShardState {
+    fn apply(&mut self, command: &Command, now: Millis) -> Reply {
+        match command {
+            Command::Get(key) => Reply::Found(self.writer.get(key, now)),
+            Command::Put(put) => Reply::Stored(self.put(put, now)),
+            Command::Delete(key) => Reply::Deleted(self.writer.delete(key, now)),
+            Command::NextId(name) => Reply::Id(self.next_id(name)),
+        }
+    }
+
+    fn put(&mut self, put: &Put, now: Millis) -> Stored {
+        let is_refused = match put.condition {
+            Condition::Always => false,
+            Condition::Absent => self.writer.get(&put.key, now).is_some(),
+        };
+        if is_refused {
+            return Stored::Refused;
+        }
+        let Put { key, value, media, expires_at, condition: _ } = put;
+        let new = NewEntry { value, media, expires_at: *expires_at, tags: Tags::none() };
+        match self.writer.put(key, &new, now) {
+            (table::Put::Created, version) => Stored::Created(version),
+            (table::Put::Replaced, version) => Stored::Replaced(version),
+            (table::Put::Unchanged, version) => Stored::Unchanged(version),
+            (table::Put::TooLarge, _) => Stored::TooLarge,
+        }
+    }
+
+    fn next_id(&mut self, name: &Key) -> u64 {
+        // A counter is changed by one step, so that a panic leaves nothing half done in it.
+        let mut counters = self.holding.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let counter = counters.entry(name.clone()).or_insert(0);
+        *counter += 1;
+        *counter
+    }
+
+    /// Has the table do a bounded piece of its own work, and asks to go on if there is more.
+    fn tick(&mut self, me: &ActorRef<ShardMsg>, now: Millis) {
+        self.is_ticking = false;
+        let tick = self.writer.tick(now);
+        if !tick.is_done {
+            self.schedule_tick_after(SHARD_TICK_MORE, me);
+        } else if self.writer.has_deadlines() {
+            self.schedule_tick(me);
+        }
+    }
+
+    fn schedule_tick(&mut self, me: &ActorRef<ShardMsg>) {
+        if !self.is_ticking {
+            self.schedule_tick_after(SHARD_TICK, me);
+        }
+    }
+
+    fn schedule_tick_after(&mut self, pause: Duration, me: &ActorRef<ShardMsg>) {
+        self.is_ticking = true;
+        // The timer ends with the actor; nobody has to wait for it.
+        drop(me.send_after(pause, || ShardMsg::Tick));
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Write {
 pub(super) enum ShardMsg {
     /// Do the batch. The permit is its place in the queue, and is free when this message is gone.
     Write { batch: Batch, reply: RpcReplyPort<()>, permit: OwnedSemaphorePermit },
+    /// Do a piece of background work.
+    Tick,
     /// Panic, for demonstrations.
     Crash,
 }

@@ -1,30 +1,96 @@
-//! Reading a table: no lock, no message, no wait.
+//! Reading: no lock, no message, no waiting for the writer.
 
 use std::sync::Arc;
 
-use super::{Table, TableStats};
+use super::index::{self, Item, Position};
+use super::record::View;
+use super::sync::{AtomicU64, Ordering};
+use super::{Table, TableReader, TableStats};
 use crate::entry::{Entry, Key, Millis};
 
-/// A way to read one table. Clones are cheap and may go anywhere.
-#[derive(Clone)]
-pub struct TableReader {
-    table: Arc<Table>,
-}
+/// A read met a change and has to look again.
+pub(super) struct Moved;
 
 impl TableReader {
-    pub(super) fn new(table: Arc<Table>) -> Self {
-        Self { table }
+    pub(super) fn new(table: &Arc<Table>) -> Self {
+        Self { table: Arc::clone(table) }
     }
 
-    /// The entry under `key`; `None` if there is none or it has ended at `now`.
+    /// The entry of `key` at `now`; `None` if there is none or it has ended.
+    ///
+    /// Takes no lock and waits for nobody. Counts as a hit for eviction.
     #[must_use]
     pub fn get(&self, key: &Key, now: Millis) -> Option<Entry> {
         self.table.get(key, now)
     }
 
-    /// How full the table is.
+    /// What the table holds and has done, as of the last write.
     #[must_use]
     pub fn stats(&self) -> TableStats {
         self.table.stats()
+    }
+
+    /// Most bytes that one entry may have, with key and all: [`Put::TooLarge`](super::Put) beyond.
+    #[must_use]
+    pub fn entry_bytes_max(&self) -> usize {
+        self.table.entry_words_max() * 8
+    }
+}
+
+impl Table {
+    #[inline]
+    pub(super) fn get(&self, key: &Key, now: Millis) -> Option<Entry> {
+        let position = Position::of(self.hash_key(key));
+        loop {
+            match self.search(key, position, now) {
+                Ok(entry) => return entry,
+                Err(Moved) => std::hint::spin_loop(),
+            }
+        }
+    }
+
+    #[inline]
+    fn search(&self, key: &Key, position: Position, now: Millis) -> Result<Option<Entry>, Moved> {
+        let bucket = self.index.layout().bucket_of(position);
+        let mut chain = self.index.chain(&self.blocks, bucket);
+        for (slot, item) in chain.by_ref().filter(|(_, item)| item.may_be(position)) {
+            let view = self.view(slot, item)?;
+            let entry = view.is_of(key).then(|| readable(&view, now));
+            if !view.is_whole() {
+                return Err(Moved);
+            }
+            if let Some(entry) = entry {
+                count_hit(slot, item);
+                return Ok(entry);
+            }
+        }
+        match chain.is_intact() && self.index.layout().bucket_of(position) == bucket {
+            true => Ok(None),
+            false => Err(Moved),
+        }
+    }
+
+    /// The record an item names, to be checked for being whole after it was read.
+    #[inline]
+    pub(super) fn view(&self, slot: &AtomicU64, item: Item) -> Result<View<'_>, Moved> {
+        let is_named = || item.is_same(slot.load(Ordering::Acquire));
+        View::open(&self.blocks, item.place(), is_named).ok_or(Moved)
+    }
+}
+
+/// The entry, unless it has ended or is only a tombstone.
+#[inline]
+pub(super) fn readable(view: &View<'_>, now: Millis) -> Option<Entry> {
+    let is_gone = view.head.is_tombstone || view.head.is_expired(now);
+    (!is_gone).then(|| view.entry())
+}
+
+/// Counts a hit, unless enough were counted: a key that is always read is never written to.
+#[inline]
+fn count_hit(slot: &AtomicU64, item: Item) {
+    if item.hits() < index::HITS_MAX {
+        // Lost if anything else changed the slot meanwhile. Relaxed is enough: as a
+        // read-modify-write it leaves intact what the writer's release made visible.
+        let _ = slot.compare_exchange(item.0, item.hit().0, Ordering::Relaxed, Ordering::Relaxed);
     }
 }

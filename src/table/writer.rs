@@ -1,284 +1,277 @@
-//! Writing a table: one writer at a time, changes whole or not at all.
+//! Writing: one at a time, by the one who holds the writer.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use super::{Ledger, Table, cost_bytes};
-use crate::command::{Condition, Put, Stored};
-use crate::entry::{Entry, Key, Millis, Version};
+use super::chain::Chains;
+use super::index::{Item, Position};
+use super::ledger::{Ledger, Which};
+use super::record::{Head, Run, View};
+use super::sync::{AtomicU64, Ordering};
+use super::{NewEntry, Parked, Put, Table, TableReader, TableWriter, Tick, fault, restart};
+use crate::entry::{Entry, Key, MediaType, Millis, Tags, Version};
 
-/// Places in the queue that may be out of date for each that is not, before it is swept.
-const STALE_PLACES_PER_ENTRY: usize = 1;
+/// Entries to a bucket of eight words before the index grows: more, and too many of them spill.
+const ENTRIES_PER_BUCKET: u64 = 7;
+/// Buckets moved for each new entry while the index grows: it must have grown by an eighth before
+/// it is due again.
+const MOVES_PER_PUT: usize = 2;
 
-/// The only way to change a table. Dropping it lets another be taken.
-pub struct TableWriter {
-    table: Arc<Table>,
+/// Times room is made for one record: making it may move the back of its queue or the queue it is
+/// to go to, and that twice at most.
+const ROOM_TRIES: usize = 3;
+
+/// Where the writer found a key.
+struct Found<'a> {
+    slot: &'a AtomicU64,
+    item: Item,
+    view: View<'a>,
 }
 
 impl TableWriter {
-    pub(super) fn new(table: Arc<Table>) -> Self {
-        let writer = Self { table };
-        let mut ledger = writer.table.ledger();
-        if ledger.is_dirty {
-            writer.rebuild(&mut ledger);
-        }
-        drop(ledger);
-        writer
+    pub(super) fn new(table: &Arc<Table>, ledger: Box<Ledger>) -> Self {
+        Self { table: Arc::clone(table), ledger }
     }
 
-    /// The entry under `key`, as a reader sees it.
+    /// The entry of `key` at `now`; `None` if there is none or it has ended.
     #[must_use]
     pub fn get(&self, key: &Key, now: Millis) -> Option<Entry> {
         self.table.get(key, now)
     }
 
-    /// Stores a value, evicting the oldest entries as needed to stay within the bound.
+    /// A reader of the same table.
+    #[must_use]
+    pub fn reader(&self) -> TableReader {
+        TableReader::new(&self.table)
+    }
+
+    /// Puts an entry, and returns what that changed and the version the key has now.
     ///
-    /// A value that is there already is acknowledged and not written again.
-    pub fn put(&mut self, put: &Put, now: Millis) -> Stored {
-        let map = self.table.map.pin();
-        let present = map.get(&put.key).filter(|entry| !entry.is_expired(now));
-        if let Some(entry) = present {
-            if put.condition == Condition::Absent {
-                return Stored::Refused;
-            }
-            if is_same(entry, put) {
-                return Stored::Unchanged(entry.version);
-            }
-        }
-        let is_new = present.is_none();
-
-        let mut ledger = self.table.ledger();
-        let version = ledger.version.next(now);
-        let entry = Entry {
-            value: put.value.clone(),
-            media: put.media.clone(),
-            version,
-            expires_at: put.expires_at,
-        };
-        ledger.is_dirty = true;
-        ledger.version = version;
-        self.make_room(&mut ledger, cost_bytes(&put.key, &entry));
-        self.insert(&mut ledger, &put.key, entry);
-        ledger.is_dirty = false;
-        if is_new { Stored::Created(version) } else { Stored::Replaced(version) }
+    /// Room is made by dropping what S3-FIFO says; a put never fails for lack of memory.
+    pub fn put(&mut self, key: &Key, new: &NewEntry<'_>, now: Millis) -> (Put, Version) {
+        self.change(|ledger, table| ledger.put(table, key, new, now))
     }
 
-    /// Ends the entry under `key` and returns whether there was one.
+    /// Removes an entry; whether there was one.
     pub fn delete(&mut self, key: &Key, now: Millis) -> bool {
-        let mut ledger = self.table.ledger();
-        ledger.is_dirty = true;
-        let removed = self.remove(key);
-        ledger.is_dirty = false;
-        removed.is_some_and(|entry| !entry.is_expired(now))
+        self.change(|ledger, table| ledger.delete(table, key, now))
     }
 
-    /// The next number of the counter under `name`, from 1.
-    pub fn next_id(&mut self, name: &Key) -> u64 {
-        let mut ledger = self.table.ledger();
-        let counter = ledger.counters.entry(name.clone()).or_insert(0);
-        *counter += 1;
-        *counter
+    /// Removes an entry and remembers until `until` that and when that was; whether there was one.
+    ///
+    /// The version of the deletion is what [`version_of`](Self::version_of) says from then on.
+    pub fn bury(&mut self, key: &Key, until: Millis, now: Millis) -> bool {
+        self.change(|ledger, table| ledger.bury_key(table, key, until, now))
     }
 
-    fn insert(&self, ledger: &mut Ledger, key: &Key, entry: Entry) {
-        let table = &self.table;
-        table.used_bytes.fetch_add(cost_bytes(key, &entry), Ordering::Relaxed);
-        table.entries.fetch_add(1, Ordering::Relaxed);
-        ledger.order.push_back((key.clone(), entry.version));
-        if let Some(old) = table.map.pin().insert(key.clone(), Arc::new(entry)) {
-            self.forget(key, old);
+    /// The version of the last write of `key` that is known: of its entry or of its tombstone.
+    #[must_use]
+    pub fn version_of(&self, key: &Key, now: Millis) -> Option<Version> {
+        let position = Position::of(self.table.hash_key(key));
+        let found = find(&self.table, key, position)?;
+        (!found.view.head.is_expired(now)).then_some(found.view.head.version)
+    }
+
+    /// Makes all later versions greater than one that was seen elsewhere.
+    pub fn observe(&mut self, version: Version) {
+        self.change(|ledger, _| ledger.clock = ledger.clock.max(version));
+    }
+
+    /// A bounded piece of work in the background: removes ended entries, cleans nearly empty
+    /// segments. To be called several times a second, and again soon if there is more to do.
+    pub fn tick(&mut self, now: Millis) -> Tick {
+        self.change(|ledger, table| ledger.tick(table, now))
+    }
+
+    /// Whether there are entries that end some day, so that ticks will have to go on.
+    #[must_use]
+    pub fn has_deadlines(&self) -> bool {
+        self.ledger.has_deadlines()
+    }
+
+    /// Makes a change. If it panics, what only this writer kept is not used any more.
+    fn change<T>(&mut self, change: impl FnOnce(&mut Ledger, &Table) -> T) -> T {
+        if self.ledger.is_dirty {
+            *self.ledger = restart::rebuild(&self.table);
         }
-        let places_max = (1 + STALE_PLACES_PER_ENTRY) * table.entries.load(Ordering::Relaxed) + 64;
-        if places_max < ledger.order.len() {
-            let map = table.map.pin();
-            let is_current = |key: &Key, version: &Version| {
-                map.get(key).is_some_and(|entry| entry.version == *version)
-            };
-            ledger.order.retain(|(key, version)| is_current(key, version));
-        }
-    }
-
-    fn remove(&self, key: &Key) -> Option<Arc<Entry>> {
-        let removed = Arc::clone(self.table.map.pin().remove(key)?);
-        self.forget(key, &removed);
-        Some(removed)
-    }
-
-    fn forget(&self, key: &Key, entry: &Entry) {
-        self.table.used_bytes.fetch_sub(cost_bytes(key, entry), Ordering::Relaxed);
-        self.table.entries.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Drops the oldest entries until `bytes` more are within the bound.
-    fn make_room(&self, ledger: &mut Ledger, bytes: usize) {
-        let table = &self.table;
-        while table.limit_bytes < table.used_bytes.load(Ordering::Relaxed) + bytes {
-            let Some((key, version)) = ledger.order.pop_front() else {
-                return;
-            };
-            let is_current =
-                table.map.pin().get(&key).is_some_and(|entry| entry.version == version);
-            if is_current && self.remove(&key).is_some() {
-                table.evictions.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// Counts the entries again and puts them in the order of their versions.
-    fn rebuild(&self, ledger: &mut Ledger) {
-        let map = self.table.map.pin();
-        let mut order: Vec<_> = map.iter().map(|(key, e)| (key.clone(), e.version)).collect();
-        order.sort_unstable_by_key(|(_, version)| *version);
-        let used_bytes = map.iter().map(|(key, entry)| cost_bytes(key, entry)).sum();
-        self.table.entries.store(order.len(), Ordering::Relaxed);
-        self.table.used_bytes.store(used_bytes, Ordering::Relaxed);
-        if let Some((_, version)) = order.last() {
-            ledger.version = ledger.version.max(*version);
-        }
-        ledger.order = order.into();
-        ledger.is_dirty = false;
+        self.ledger.is_dirty = true;
+        let answer = change(&mut self.ledger, &self.table);
+        self.ledger.is_dirty = false;
+        self.table.counters.publish(&self.ledger, &self.table);
+        answer
     }
 }
 
 impl Drop for TableWriter {
     fn drop(&mut self) {
-        self.table.has_writer.store(false, Ordering::Release);
+        let ledger = std::mem::take(&mut self.ledger);
+        self.table.park(match ledger.is_dirty {
+            true => Parked::Broken,
+            false => Parked::Idle(ledger),
+        });
     }
 }
 
-fn is_same(entry: &Entry, put: &Put) -> bool {
-    entry.value == put.value && entry.media == put.media && entry.expires_at == put.expires_at
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::entry::MediaType;
-    use crate::table::ENTRY_OVERHEAD_BYTES;
-
-    const NOW: Millis = Millis(1_000);
-
-    fn key(name: impl Into<Bytes>) -> Key {
-        Key::new(name).unwrap()
-    }
-
-    fn put(name: &str, value: &str) -> Put {
-        Put {
-            key: key(name.to_owned()),
-            value: Bytes::copy_from_slice(value.as_bytes()),
-            media: MediaType::Json,
-            expires_at: None,
-            condition: Condition::Always,
+impl Ledger {
+    fn put(&mut self, table: &Table, key: &Key, new: &NewEntry<'_>, now: Millis) -> (Put, Version) {
+        let hash = table.hash_key(key);
+        let position = Position::of(hash);
+        let head = Head::new(key, new, self.clock.next(now));
+        self.prefetch_ahead(table);
+        self.ghosts.prefetch(&table.blocks, hash);
+        let found = find(table, key, position);
+        let is_there = found.as_ref().is_some_and(|found| found.is_readable(now));
+        if let Some(found) = found.as_ref().filter(|found| is_there && found.view.is_same(new)) {
+            return (Put::Unchanged, found.view.head.version);
         }
-    }
-
-    fn room_for(entries: usize) -> usize {
-        entries * (ENTRY_OVERHEAD_BYTES + 16)
-    }
-
-    #[test]
-    fn a_value_is_read_as_it_was_written_until_it_is_deleted() {
-        let table = Table::new(room_for(10), 1);
-        let mut writer = table.writer().unwrap();
-        assert!(matches!(writer.put(&put("a", "1"), NOW), Stored::Created(_)));
-        assert!(matches!(writer.put(&put("a", "2"), NOW), Stored::Replaced(_)));
-        assert_eq!(table.reader().get(&key("a"), NOW).unwrap().value, "2");
-        assert!(writer.delete(&key("a"), NOW));
-        assert!(!writer.delete(&key("a"), NOW));
-        assert_eq!(table.reader().get(&key("a"), NOW), None);
-        assert_eq!(table.stats().used_bytes, 0);
-    }
-
-    #[test]
-    fn an_equal_value_is_acknowledged_and_keeps_its_version() {
-        let table = Table::new(room_for(10), 1);
-        let mut writer = table.writer().unwrap();
-        let Stored::Created(version) = writer.put(&put("a", "1"), NOW) else { panic!("not new") };
-        assert_eq!(writer.put(&put("a", "1"), NOW), Stored::Unchanged(version));
-    }
-
-    #[test]
-    fn a_put_if_absent_is_refused_where_there_is_an_entry() {
-        let table = Table::new(room_for(10), 1);
-        let mut writer = table.writer().unwrap();
-        let if_absent = Put { condition: Condition::Absent, ..put("a", "2") };
-        assert!(matches!(writer.put(&if_absent, NOW), Stored::Created(_)));
-        assert_eq!(writer.put(&if_absent, NOW), Stored::Refused);
-    }
-
-    #[test]
-    fn the_bound_holds_and_the_oldest_go_first() {
-        let table = Table::new(room_for(10), 1);
-        let mut writer = table.writer().unwrap();
-        for n in 0..100 {
-            writer.put(&put(&format!("key-{n:04}"), "12345678"), NOW);
-            assert!(table.stats().used_bytes <= table.stats().limit_bytes);
+        if table.entry_words_max() < head.words() {
+            return (Put::TooLarge, found.map_or(Version(0), |found| found.view.head.version));
         }
-        assert_eq!(table.stats().entries, 10);
-        assert_eq!(table.stats().evictions, 90);
-        assert_eq!(table.reader().get(&key("key-0089"), NOW), None);
-        assert!(table.reader().get(&key("key-0090"), NOW).is_some());
+        self.clock = head.version;
+        self.store(table, (key, hash), &head, found, now, |run| {
+            run.write(&table.blocks, &head, key, new);
+        });
+        (if is_there { Put::Replaced } else { Put::Created }, head.version)
     }
 
-    #[test]
-    fn overwriting_one_key_for_ever_evicts_no_other_and_grows_nothing() {
-        let table = Table::new(room_for(10), 1);
-        let mut writer = table.writer().unwrap();
-        writer.put(&put("other", "1"), NOW);
-        for n in 0..10_000 {
-            writer.put(&put("one", &n.to_string()), NOW);
-        }
-        assert!(table.reader().get(&key("other"), NOW).is_some());
-        assert_eq!(table.stats().evictions, 0);
-        assert!(table.ledger().order.len() < 100);
+    fn delete(&mut self, table: &Table, key: &Key, now: Millis) -> bool {
+        let position = Position::of(table.hash_key(key));
+        let Some(found) = find(table, key, position) else { return false };
+        let is_there = found.is_readable(now);
+        self.drop_entry(table, position, &found.view, found.slot);
+        self.note_death(table, found.view.head.words());
+        is_there
     }
 
-    #[test]
-    fn an_entry_past_its_end_is_absent() {
-        let table = Table::new(room_for(10), 1);
-        let mut writer = table.writer().unwrap();
-        let ends = Put { expires_at: Some(Millis(2_000)), ..put("a", "1") };
-        writer.put(&ends, NOW);
-        assert!(table.reader().get(&key("a"), Millis(1_999)).is_some());
-        assert_eq!(table.reader().get(&key("a"), Millis(2_000)), None);
-        assert!(matches!(writer.put(&ends, Millis(2_000)), Stored::Created(_)));
+    fn bury_key(&mut self, table: &Table, key: &Key, until: Millis, now: Millis) -> bool {
+        let hash = table.hash_key(key);
+        let found = find(table, key, Position::of(hash));
+        let is_there = found.as_ref().is_some_and(|found| found.is_readable(now));
+        let (media, tags) = (MediaType::Bytes, Tags::default());
+        let nothing = NewEntry { value: &[], media: &media, expires_at: Some(until), tags: &tags };
+        let version = self.clock.next(now);
+        let head = Head::new(key, &nothing, version).into_tombstone();
+        self.clock = version;
+        self.store(table, (key, hash), &head, found, now, |run| {
+            run.write(&table.blocks, &head, key, &nothing);
+        });
+        is_there
     }
 
-    #[test]
-    fn there_is_one_writer_at_a_time() {
-        let table = Table::new(room_for(10), 1);
-        let writer = table.writer();
-        assert!(writer.is_some());
-        assert!(table.writer().is_none());
-        drop(writer);
-        assert!(table.writer().is_some());
-    }
-
-    #[test]
-    fn a_writer_that_panicked_in_a_change_is_put_right_by_the_next() {
-        let table = Table::new(room_for(10), 1);
-        let mut writer = table.writer().unwrap();
-        for n in 0..5 {
-            writer.put(&put(&n.to_string(), "1"), NOW);
-        }
-        let before = table.stats();
-        // What a panic between the first and the last step of a change leaves behind.
-        {
-            let mut ledger = table.ledger();
-            ledger.is_dirty = true;
-            ledger.order.clear();
-            table.used_bytes.fetch_add(77, Ordering::Relaxed);
-            table.entries.fetch_add(1, Ordering::Relaxed);
-        }
-        drop(writer);
-        let mut writer = table.writer().unwrap();
-        assert_eq!(table.stats(), before);
-        let Stored::Created(version) = writer.put(&put("after", "1"), Millis(1)) else {
-            panic!("not new");
+    /// Writes a record and publishes it, in place of what was found before if there was anything.
+    fn store(
+        &mut self,
+        table: &Table,
+        (key, hash): (&Key, u64),
+        head: &Head,
+        found: Option<Found<'_>>,
+        now: Millis,
+        write: impl FnOnce(&Run),
+    ) {
+        let position = Position::of(hash);
+        let mut which = match &found {
+            Some(found) => self.which(table, &found.view),
+            None if self.ghosts.remove(&table.blocks, hash) => Which::Main,
+            None => self.which_first(table),
         };
-        assert!(NOW <= version.millis());
+        let is_new = found.is_none();
+        let replaced = found.as_ref().map_or(0, |found| table.limit.cost(&found.view.head));
+        let cost = table.limit.cost(head).saturating_sub(replaced);
+        let mut is_moved = self.make_index(table, is_new, now);
+        if is_new {
+            self.make_room_ahead(table, head.words(), now);
+        }
+        // A replacement may use one block of the reserve: what it replaces is dead soon, and is
+        // cleaned before that block is needed. So it evicts nobody.
+        let spare = usize::from(!is_new);
+        let mut found = found;
+        for _ in 0..ROOM_TRIES {
+            let blocks = self.blocks_for(table, which, head.words());
+            is_moved |= self.make_room(table, blocks.saturating_sub(spare), cost, now);
+            if !is_moved {
+                break;
+            }
+            // It may have been moved, to the other queue too, or dropped.
+            found = find(table, key, position);
+            which = found.as_ref().map_or(which, |found| self.which(table, &found.view));
+            is_moved = false;
+        }
+        let Some(run) = self.reserve(table, which, head.words()) else {
+            // Nearly all memory is index. As good as dropped at once, with what it replaces.
+            self.evictions += 1;
+            return found.into_iter().for_each(|found| {
+                self.drop_entry(table, position, &found.view, found.slot);
+            });
+        };
+        write(&run);
+        self.commit(table, which, &run, head);
+        match found {
+            Some(found) => {
+                let item = found.item.moved(run.place, found.item.hits());
+                found.slot.store(item.0, Ordering::Release);
+                fault::step();
+                self.bury(table, &found.view);
+                self.note_death(table, found.view.head.words());
+            }
+            None => {
+                let bucket = table.index.layout().bucket_of(position);
+                let item = Item::new(position, 0, run.place);
+                self.chains.add(&table.blocks, &table.index, bucket, item);
+                self.entries += 1;
+            }
+        }
     }
+
+    /// Everything that adding one item to the index may need. Returns whether anything was moved.
+    fn make_index(&mut self, table: &Table, is_new: bool, now: Millis) -> bool {
+        let mut is_moved = false;
+        while self.chains.groups_left() < 2 * Chains::MOVE_GROUPS {
+            is_moved |= self.make_room(table, 1, 0, now);
+            let Some(block) = self.take_fixed(table) else { break };
+            self.chains.add_groups(&table.index, block);
+        }
+        if 0 < self.evictions {
+            is_moved |= self.fit_ghosts(table, now);
+        }
+        is_moved | (is_new && self.grow_index(table, now))
+    }
+
+    /// Moves some buckets if the index is too full. Returns whether anything was moved.
+    fn grow_index(&mut self, table: &Table, now: Millis) -> bool {
+        let index = &table.index;
+        let layout = index.layout();
+        let is_growing = layout.frontier < layout.buckets();
+        if !is_growing && self.entries < layout.buckets() * ENTRIES_PER_BUCKET {
+            return false;
+        }
+        for _ in 0..MOVES_PER_PUT {
+            let layout = index.layout();
+            for part in index.parts_for_move(layout) {
+                self.make_room(table, 1, 0, now);
+                let Some(block) = self.take_fixed(table) else { return true };
+                index.set_home(part, block);
+            }
+            let moved = self.chains.move_bucket(&table.blocks, index);
+            if moved.parts != layout.parts {
+                break;
+            }
+        }
+        true
+    }
+}
+
+impl Found<'_> {
+    fn is_readable(&self, now: Millis) -> bool {
+        !self.view.head.is_tombstone && !self.view.head.is_expired(now)
+    }
+}
+
+/// The record of `key`, whether or not it has ended.
+fn find<'a>(table: &'a Table, key: &Key, position: Position) -> Option<Found<'a>> {
+    let bucket = table.index.layout().bucket_of(position);
+    let chain = table.index.chain(&table.blocks, bucket);
+    let mut items = chain.filter(|(_, item)| item.may_be(position));
+    items.find_map(|(slot, item)| {
+        let view = View::open(&table.blocks, item.place(), || true)?;
+        view.is_of(key).then_some(Found { slot, item, view })
+    })
 }

@@ -48,6 +48,13 @@ fn a_value_comes_back_as_it_was_put() {
 }
 
 #[test]
+fn a_value_with_a_time_to_live_is_put_to_the_native_api() {
+    let node = FakeNode::start(Behavior::Correct);
+    assert_eq!(run(&node, &["put", "k", r#"{"a":1}"#, "--ttl", "30s"]), done("stored k\n"));
+    assert_eq!(run(&node, &["get", "k?ttl=30s"]), done("{\"a\":1}\n"));
+}
+
+#[test]
 fn an_absent_key_is_exit_code_1() {
     let node = FakeNode::start(Behavior::Correct);
     let absent = (1, String::new(), "smache: k is absent\n".to_owned());

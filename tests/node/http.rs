@@ -103,7 +103,7 @@ impl Client {
         let head = String::from_utf8(self.received[..end].to_vec()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let mut response = Response { status, head, body: String::new() };
-        let has_body = method != "HEAD";
+        let has_body = method != "HEAD" && status != 304;
         let length = response.header("content-length").filter(|_| has_body);
         let length: usize = length.map_or(0, |length| length.parse().unwrap());
         while self.received.len() < end + length {

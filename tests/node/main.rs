@@ -8,5 +8,6 @@ mod command_line;
 mod connections;
 mod drain;
 mod http;
+mod native;
 mod process;
 mod supervision;

@@ -6,6 +6,7 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, W
 use serde::Serialize;
 use warp::reply::Response;
 
+use crate::command::Reply;
 use crate::error::Error;
 use crate::supervision::CrashError;
 
@@ -39,6 +40,22 @@ impl Refusal {
     pub(super) fn unauthorized(message: &str) -> Self {
         let header = Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         Self { status: StatusCode::UNAUTHORIZED, message: message.to_owned(), header }
+    }
+
+    /// The refusal with a header.
+    pub(super) fn with(self, name: HeaderName, value: &str) -> Self {
+        Self { header: HeaderValue::from_str(value).ok().map(|value| (name, value)), ..self }
+    }
+
+    /// A reply that does not belong to its command.
+    pub(super) fn unexpected(reply: &Reply) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("unexpected reply: {reply:?}"))
+    }
+
+    /// The table of the shard is too small for the entry.
+    pub(super) fn too_large_for_shard() -> Self {
+        let message = "the entry is too large for its shard; allowed: up to half of its memory";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
     }
 
     /// The node cannot now, and may in a second.

@@ -14,7 +14,7 @@ use super::body;
 use super::params::Params;
 use super::query::{Cmd, Query};
 use crate::cache::Cache;
-use crate::command::{Command, Condition, Put, Reply};
+use crate::command::{Command, Condition, Put, Reply, Stored};
 use crate::entry::{Entry, Key, MediaType};
 use crate::limits::{HTTP_ENVELOPE_BYTES_MAX, HTTP_QUERY_BODY_BYTES_MAX};
 
@@ -72,7 +72,7 @@ impl Api {
     pub(super) async fn get(&self, query: &str) -> Result<Response, Refusal> {
         let name = Name::from_params(Params::new(query))?;
         let entry = self.cache.get(&name.to_key()?).await?;
-        let data = entry.as_ref().and_then(json_of).unwrap_or("null");
+        let data = entry.as_ref().map_or(Ok(Cow::Borrowed("null")), json_of)?;
         let mut body = Vec::with_capacity(query.len() + data.len() + self.node.len() + 32);
         name.write(&mut body);
         body.extend_from_slice(b",\"data\":");
@@ -128,7 +128,8 @@ impl Api {
             (name, Query::from_body(cmd)?)
         };
         let entry = self.cache.get(&name.to_key()?).await?;
-        let values = query.answer(entry.as_ref().and_then(json_of))?;
+        let stored = entry.as_ref().map(json_of).transpose()?;
+        let values = query.answer(stored.as_deref())?;
         Ok(raw_json(StatusCode::OK, format!("{{\"values\":[{values}]}}")))
     }
 
@@ -140,7 +141,10 @@ impl Api {
             let id = self.cache.put_next(put_of(Key::from_static("unnamed"), data)).await?;
             return Ok(raw_json(StatusCode::OK, format!("{{\"id\":{id},\"data\":{data}}}")));
         };
-        self.cache.run_one(Command::Put(put_of(name.to_key()?, data))).await?;
+        let reply = self.cache.run_one(Command::Put(put_of(name.to_key()?, data))).await?;
+        if reply == Reply::Stored(Stored::TooLarge) {
+            return Err(Refusal::too_large_for_shard());
+        }
         let mut body = Vec::with_capacity(data.len() + 64);
         match name {
             Name::Key(_) => body.push(b'{'),
@@ -283,11 +287,19 @@ fn put_of(key: Key, data: &str) -> Put {
     }
 }
 
-/// The text of a JSON value; `None` if what is stored is not JSON.
-fn json_of(entry: &Entry) -> Option<&str> {
-    match entry.media {
-        MediaType::Json => std::str::from_utf8(&entry.value).ok(),
-        MediaType::Bytes | MediaType::Text | MediaType::Other(_) => None,
+/// A value as JSON: as it is, or a text as a string.
+///
+/// # Errors
+///
+/// 406 for bytes that are neither.
+fn json_of(entry: &Entry) -> Result<Cow<'_, str>, Refusal> {
+    match (&entry.media, std::str::from_utf8(&entry.value)) {
+        (MediaType::Json, Ok(json)) => Ok(Cow::Borrowed(json)),
+        (_, Ok(text)) => Ok(Cow::Owned(json_string(text))),
+        (_, Err(_)) => Err(Refusal::new(
+            StatusCode::NOT_ACCEPTABLE,
+            "the value is neither JSON nor text; allowed: reading it at /v1/default/KEY",
+        )),
     }
 }
 

@@ -52,6 +52,24 @@ impl<'a> Params<'a> {
         Ok(values)
     }
 
+    /// Refuses parameters other than these: one that is passed over is one that is misspelt.
+    ///
+    /// # Errors
+    ///
+    /// 400 for the first that is not among `allowed`.
+    pub(super) fn only(self, allowed: &[&str]) -> Result<(), Refusal> {
+        for (text, _) in self.pairs() {
+            let name = decode(text)?;
+            if !allowed.contains(&name.as_ref()) {
+                let allowed = if allowed.is_empty() { "none" } else { &allowed.join(", ") };
+                return Err(Refusal::bad_request(format!(
+                    "parameter {name:.40} is unknown; allowed: {allowed}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     fn pairs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
         let mut rest = self.0;
         std::iter::from_fn(move || {

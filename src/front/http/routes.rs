@@ -8,17 +8,22 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Buf;
+use futures_util::Stream;
 use hyper::body::Incoming;
+use hyper::header::HeaderMap;
 use hyper::service::Service;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
 use warp::filters::BoxedFilter;
+use warp::filters::path::Tail;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use super::answer::Refusal;
 use super::api::{Api, Parts};
+use super::native::Native;
 use super::{metrics, operations};
 use crate::cache::Cache;
 use crate::limits::HTTP_CONNECTIONS_MAX;
@@ -46,7 +51,9 @@ impl Routes {
         // What is asked most comes first, and all that is tried after it is behind one box: an `or`
         // copies its second part for every request.
         let api = smache_api(&Arc::new(Api::new(context.cache.clone())));
-        let others = health()
+        let others = native_api(context)
+            .or(health())
+            .unify()
             .or(inspection(context))
             .unify()
             .or(supervision(context))
@@ -74,11 +81,6 @@ fn smache_api(
         let api = Arc::clone(api);
         warp::any().map(move || Arc::clone(&api))
     };
-    let parts = warp::method()
-        .and(query())
-        .and(warp::header::optional("content-length"))
-        .and(warp::body::stream())
-        .map(|method, query, content_length, body| Parts { method, query, content_length, body });
     let read = warp::path::end()
         .and(warp::get())
         .and(api_of(api))
@@ -86,14 +88,30 @@ fn smache_api(
         .then(|api: Arc<Api>, query: String| async move { shown(api.get(&query).await) });
     let any = warp::path::end()
         .and(api_of(api))
-        .and(parts)
+        .and(parts())
         .then(|api: Arc<Api>, parts| async move { shown(api.answer(parts).await) });
     let cmd = warp::path("cmd")
         .and(warp::path::end())
         .and(api_of(api))
-        .and(parts)
+        .and(parts())
         .then(|api: Arc<Api>, parts| async move { shown(api.answer_cmd(parts).await) });
     warp::path("api").and(read.or(any.or(cmd).unify().boxed()).unify())
+}
+
+fn native_api(context: &Context) -> BoxedFilter<(Response,)> {
+    let native = Arc::new(Native::new(context.cache.clone()));
+    warp::path("v1")
+        .and(warp::path::param::<String>())
+        .and(warp::path::tail())
+        .and(warp::header::headers_cloned())
+        .and(warp::any().map(move || Arc::clone(&native)))
+        .and(parts())
+        .then(|namespace: String, path: Tail, headers: HeaderMap, native: Arc<Native>, parts| {
+            Box::pin(async move {
+                shown(native.answer(&namespace, path.as_str(), &headers, parts).await)
+            })
+        })
+        .boxed()
 }
 
 /// `/`, `/healthcheck` and `/livez`, which need nothing to be answered.
@@ -143,6 +161,18 @@ fn supervision(context: &Context) -> BoxedFilter<(Response,)> {
 /// The query as it stands, empty where there is none.
 fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Copy {
     warp::query::raw().or_else(|_: Rejection| ready(Ok::<_, Infallible>((String::new(),))))
+}
+
+/// What is left of a request once its path was taken apart.
+fn parts() -> impl Filter<
+    Extract = (Parts<impl Stream<Item = Result<impl Buf, warp::Error>> + Send>,),
+    Error = Rejection,
+> + Copy {
+    warp::method()
+        .and(query())
+        .and(warp::header::optional("content-length"))
+        .and(warp::body::stream())
+        .map(|method, query, content_length, body| Parts { method, query, content_length, body })
 }
 
 fn shown(answer: Result<Response, Refusal>) -> Response {

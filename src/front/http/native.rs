@@ -1,0 +1,329 @@
+//! The native API: any bytes under `/v1/{namespace}/{key…}`, with a media type and a time to live.
+
+use std::str::from_utf8;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use futures_util::Stream;
+use hyper::header::{
+    AGE, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
+    IF_MATCH, IF_NONE_MATCH, RANGE,
+};
+use hyper::{Method, StatusCode};
+use percent_encoding::percent_decode_str;
+use serde::de::IgnoredAny;
+use warp::reply::Response;
+
+use super::answer::Refusal;
+use super::api::Parts;
+use super::body;
+use super::params::Params;
+use super::range::{Range, Ranged};
+use crate::cache::Cache;
+use crate::clock;
+use crate::command::{Command, Condition, Put, Reply, Stored};
+use crate::entry::{Entry, Key, MediaType, Millis, Namespace, Version};
+use crate::limits::{MEDIA_TYPE_BYTES_MAX, TTL_MAX};
+
+const NODE: HeaderName = HeaderName::from_static("smache-node");
+
+/// Headers that change what a write means, and come with a later version: to pass over them would
+/// do something else than was asked.
+const NOT_YET: [HeaderName; 4] = [
+    IF_MATCH,
+    IF_NONE_MATCH,
+    HeaderName::from_static("cache-tag"),
+    HeaderName::from_static("smache-lease"),
+];
+
+/// The API over one cache.
+pub(super) struct Native {
+    cache: Cache,
+    node: HeaderValue,
+}
+
+impl Native {
+    pub(super) fn new(cache: Cache) -> Self {
+        // A node's name is visible ASCII, which every header may hold.
+        let node = HeaderValue::from_str(cache.node());
+        Self { node: node.unwrap_or(HeaderValue::from_static("")), cache }
+    }
+
+    /// `/v1/{namespace}/{key…}`.
+    pub(super) async fn answer<S, B>(
+        &self,
+        namespace: &str,
+        path: &str,
+        headers: &HeaderMap,
+        parts: Parts<S>,
+    ) -> Result<Response, Refusal>
+    where
+        S: Stream<Item = Result<B, warp::Error>> + Send,
+        B: Buf,
+    {
+        let key = key_of(namespace, path)?;
+        let params = Params::new(&parts.query);
+        match parts.method {
+            Method::GET | Method::HEAD => {
+                params.only(&[])?;
+                self.get(&key, headers).await
+            }
+            Method::PUT => {
+                refuse_not_yet(headers)?;
+                params.only(&["ttl"])?;
+                let ttl = ttl_of(params, headers)?;
+                let media = media_of(headers)?;
+                let bytes_max = self.cache.value_bytes_max();
+                let value = body::read(parts.body, parts.content_length, bytes_max).await?;
+                self.put(key, value, media, ttl).await
+            }
+            Method::DELETE => {
+                refuse_not_yet(headers)?;
+                params.only(&[])?;
+                self.delete(key).await
+            }
+            _ => Err(Refusal::method("GET, HEAD, PUT, DELETE")),
+        }
+    }
+
+    async fn get(&self, key: &Key, headers: &HeaderMap) -> Result<Response, Refusal> {
+        let Some(entry) = self.cache.get(key).await? else {
+            return Err(Refusal::new(StatusCode::NOT_FOUND, "key is absent"));
+        };
+        let etag = etag_of(entry.version);
+        let is_known = headers.get_all(IF_NONE_MATCH).iter().any(|known| names(known, &etag));
+        let (status, range, value) = if is_known {
+            (StatusCode::NOT_MODIFIED, None, Bytes::new())
+        } else {
+            let length = entry.value.len();
+            match headers.get(RANGE).map_or(Ranged::Whole, |range| Range::read(range, length)) {
+                Ranged::Whole => (StatusCode::OK, None, entry.value.clone()),
+                Ranged::Part(Range { first, last }) => {
+                    let range = format!("bytes {first}-{last}/{length}");
+                    (StatusCode::PARTIAL_CONTENT, Some(range), entry.value.slice(first..=last))
+                }
+                Ranged::Outside => {
+                    let message = format!("range is outside the value; allowed: 0 to {length}");
+                    let refusal = Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, message);
+                    return Err(refusal.with(CONTENT_RANGE, &format!("bytes */{length}")));
+                }
+            }
+        };
+        let mut response = Response::new(value.into());
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        self.describe(&entry, clock::now(), headers);
+        headers.insert(ETAG, etag);
+        if let Some(range) = range.and_then(|range| HeaderValue::try_from(range).ok()) {
+            headers.insert(CONTENT_RANGE, range);
+        }
+        Ok(response)
+    }
+
+    async fn put(
+        &self,
+        key: Key,
+        value: Bytes,
+        media: MediaType,
+        ttl: Option<Duration>,
+    ) -> Result<Response, Refusal> {
+        let expires_at = ttl.map(|ttl| clock::now().after(ttl));
+        let media = checked(media, &value);
+        let put = Put { key, value, media, expires_at, condition: Condition::Always };
+        let (status, version) = match self.cache.run_one(Command::Put(put)).await? {
+            Reply::Stored(Stored::Created(version)) => (StatusCode::CREATED, version),
+            Reply::Stored(Stored::Replaced(version) | Stored::Unchanged(version)) => {
+                (StatusCode::NO_CONTENT, version)
+            }
+            Reply::Stored(Stored::TooLarge) => return Err(Refusal::too_large_for_shard()),
+            // Nothing else is a reply to a put without a condition.
+            reply => return Err(Refusal::unexpected(&reply)),
+        };
+        let mut response = Response::new(Bytes::new().into());
+        *response.status_mut() = status;
+        response.headers_mut().insert(ETAG, etag_of(version));
+        response.headers_mut().insert(NODE, self.node.clone());
+        Ok(response)
+    }
+
+    async fn delete(&self, key: Key) -> Result<Response, Refusal> {
+        match self.cache.run_one(Command::Delete(key)).await? {
+            Reply::Deleted(true) => {
+                let mut response = Response::new(Bytes::new().into());
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                response.headers_mut().insert(NODE, self.node.clone());
+                Ok(response)
+            }
+            Reply::Deleted(false) => Err(Refusal::new(StatusCode::NOT_FOUND, "key is absent")),
+            reply => Err(Refusal::unexpected(&reply)),
+        }
+    }
+
+    /// What is known of an entry, as headers.
+    fn describe(&self, entry: &Entry, now: Millis, headers: &mut HeaderMap) {
+        let media = match &entry.media {
+            MediaType::Bytes => HeaderValue::from_static("application/octet-stream"),
+            MediaType::Json => HeaderValue::from_static("application/json"),
+            MediaType::Text => HeaderValue::from_static("text/plain; charset=utf-8"),
+            // It was a header when it came.
+            MediaType::Other(text) => HeaderValue::from_maybe_shared(text.clone())
+                .unwrap_or(HeaderValue::from_static("application/octet-stream")),
+        };
+        headers.insert(CONTENT_TYPE, media);
+        headers.insert(NODE, self.node.clone());
+        let age_ms = now.0.saturating_sub(entry.version.millis().0);
+        headers.insert(AGE, HeaderValue::from(age_ms / 1_000));
+        if let Some(end) = entry.expires_at {
+            let left_s = end.0.saturating_sub(now.0) / 1_000;
+            if let Ok(value) = HeaderValue::try_from(format!("max-age={left_s}")) {
+                headers.insert(CACHE_CONTROL, value);
+            }
+        }
+    }
+}
+
+/// The key a path names: the rest of it after the namespace, percent-decoded, slashes included.
+fn key_of(namespace: &str, path: &str) -> Result<Key, Refusal> {
+    let wrong = |reason: crate::entry::NameError| Refusal::bad_request(reason.to_string());
+    let namespace = Namespace::new(namespace).map_err(wrong)?;
+    let bytes: Vec<u8> = percent_decode_str(path).collect();
+    Key::in_namespace(namespace, bytes).map_err(wrong)
+}
+
+fn refuse_not_yet(headers: &HeaderMap) -> Result<(), Refusal> {
+    match NOT_YET.iter().find(|name| headers.contains_key(*name)) {
+        Some(name) => {
+            let message = format!("{name} is not in this version; allowed: a write without it");
+            Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// How long a value is to live: what `ttl` says, else `Cache-Control: max-age`, else for ever.
+fn ttl_of(params: Params<'_>, headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
+    let text = match params.single("ttl")? {
+        Some(ttl) => ttl.into_owned(),
+        None => match headers.get(CACHE_CONTROL).and_then(max_age_of) {
+            Some(seconds) => seconds.to_owned(),
+            None => return Ok(None),
+        },
+    };
+    let ttl = duration_of(&text).filter(|ttl| (Duration::from_millis(1)..=TTL_MAX).contains(ttl));
+    ttl.map(Some).ok_or_else(|| {
+        Refusal::bad_request(format!(
+            "ttl is {text:.40}; allowed: 1500ms, 30s, 5m, 2h, 1d or seconds, from 1ms to {}d",
+            TTL_MAX.as_secs() / 86_400
+        ))
+    })
+}
+
+fn max_age_of(value: &HeaderValue) -> Option<&str> {
+    let directives = value.to_str().ok()?.split(',');
+    directives.map(str::trim).find_map(|directive| directive.strip_prefix("max-age="))
+}
+
+/// A number with one of the units of the contract; without one it is seconds.
+fn duration_of(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" | "" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(unit_ms).map(Duration::from_millis)
+}
+
+fn media_of(headers: &HeaderMap) -> Result<MediaType, Refusal> {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(MediaType::Bytes) };
+    if value.is_empty() || MEDIA_TYPE_BYTES_MAX < value.len() || value.to_str().is_err() {
+        return Err(Refusal::bad_request(format!(
+            "the header content-type is wrong; allowed: 1 to {MEDIA_TYPE_BYTES_MAX} ASCII characters"
+        )));
+    }
+    Ok(match value.as_bytes() {
+        b"application/octet-stream" => MediaType::Bytes,
+        b"application/json" => MediaType::Json,
+        b"text/plain; charset=utf-8" => MediaType::Text,
+        other => MediaType::Other(Bytes::copy_from_slice(other)),
+    })
+}
+
+/// The media type as it is kept: what is called JSON and is not keeps its name and nothing else, so
+/// that whatever is kept as JSON can be put into an answer as it is.
+fn checked(media: MediaType, value: &[u8]) -> MediaType {
+    let is_json = || from_utf8(value).is_ok_and(|v| serde_json::from_str::<IgnoredAny>(v).is_ok());
+    match media {
+        MediaType::Json if !is_json() => MediaType::Other(Bytes::from_static(b"application/json")),
+        media => media,
+    }
+}
+
+fn etag_of(version: Version) -> HeaderValue {
+    // Hexadecimal digits in quotes are always a header.
+    HeaderValue::try_from(format!("\"{version}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+/// Whether a list of entity tags names this one, or any (RFC 9110, 13.1.2: weak comparison).
+fn names(list: &HeaderValue, etag: &HeaderValue) -> bool {
+    let (Ok(list), Ok(etag)) = (list.to_str(), etag.to_str()) else { return false };
+    list.split(',')
+        .map(str::trim)
+        .any(|known| known == "*" || known.trim_start_matches("W/") == etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn durations_have_the_units_of_the_contract() {
+        for (text, ms) in [
+            ("1500ms", 1_500),
+            ("30s", 30_000),
+            ("5m", 300_000),
+            ("2h", 7_200_000),
+            ("1d", 86_400_000),
+            ("7", 7_000),
+        ] {
+            assert_eq!(duration_of(text), Some(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["", "s", "-1", "1.5s", "1w", "1 s", "99999999999999999999"] {
+            assert_eq!(duration_of(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_called_json_and_is_not_keeps_only_its_name() {
+        assert_eq!(checked(MediaType::Json, b"[1, 2.50]"), MediaType::Json);
+        let named = MediaType::Other(Bytes::from_static(b"application/json"));
+        assert_eq!(checked(MediaType::Json, b"{"), named);
+        assert_eq!(checked(MediaType::Json, b"\"\xff\""), named);
+    }
+
+    #[test]
+    fn keys_are_decoded_to_the_byte() {
+        let key = |path| key_of("default", path).map(|key| key.as_bytes().to_vec());
+        assert_eq!(key("a/b%2Fc%20d+e%ff").unwrap(), b"a/b/c d+e\xff");
+        assert_eq!(key("").unwrap_err().status, 400);
+        assert_eq!(key_of("no spaces", "a").unwrap_err().status, 400);
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_and_no_query_makes_the_parsers_panic(text in "[ -~]{0,60}") {
+            let mut headers = HeaderMap::new();
+            headers.insert(CACHE_CONTROL, HeaderValue::from_str(&text).unwrap());
+            headers.insert(CONTENT_TYPE, HeaderValue::from_str(&text).unwrap());
+            let _ = (ttl_of(Params::new(&text), &headers), media_of(&headers), key_of(&text, &text));
+            let _ = names(&headers[CONTENT_TYPE], &etag_of(Version(7)));
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Making room: cleaning first, then S3-FIFO.
+//!
+//! S3-FIFO (Yang and others, "FIFO queues are all you need for cache eviction", SOSP 2023): new
+//! entries go to a small queue; at its front, what was asked for again moves to the main queue, the
+//! rest is dropped and remembered as a ghost. What is put again while it is a ghost goes to the
+//! main queue at once. At the front of the main queue what was hit goes around once more.
+//!
+//! The queues are lists of segments of a log, but they are judged record by record, so the order is
+//! the one of plain queues. Records that are no longer alive are passed over.
+
+use super::Table;
+use super::block::Place;
+use super::chain;
+use super::index::Position;
+use super::ledger::{BLOCKS_RESERVE, Ledger, Which};
+use super::record::View;
+use super::sync::AtomicU64;
+use crate::entry::Millis;
+
+/// Share of the small queue, in hundredths of what the table may hold.
+const SMALL_SHARE: u64 = 10;
+/// Hits in the small queue that move an entry to the main queue.
+const HITS_PROMOTE: u64 = 2;
+/// The part of a table that one write copies at most before hits count no more: it never waits for a
+/// whole round of the main queue.
+const COPY_SHARE_MAX: usize = 8;
+/// Blocks kept free by new entries, step by step, so that none has to wait for a whole one. What
+/// replaces an entry may use them up before anything is evicted.
+const BLOCKS_AHEAD: usize = BLOCKS_RESERVE + 2;
+/// Records judged before a new entry while there are fewer, at most.
+const JUDGED_AHEAD_MAX: usize = 2;
+/// Words copied then for each one that will be written.
+const COPIED_AHEAD: usize = 4;
+
+/// What became of one record at the front of a queue.
+enum Verdict {
+    /// It was dropped, or was dead before.
+    Gone,
+    /// It was copied: so many words.
+    Kept(usize),
+}
+
+impl Ledger {
+    /// Makes sure that `blocks` can be taken and that `cost` more is within the limit.
+    ///
+    /// Returns whether anything was moved or dropped.
+    pub(super) fn make_room(
+        &mut self,
+        table: &Table,
+        blocks: usize,
+        cost: u64,
+        now: Millis,
+    ) -> bool {
+        let mut copied = 0;
+        let mut is_moved = false;
+        loop {
+            let is_short = self.available(table) < blocks + BLOCKS_RESERVE;
+            let is_over = table.limit.is_over(self.small.cost + self.main.cost + cost);
+            if !is_short && !is_over {
+                return is_moved;
+            }
+            is_moved = true;
+            if is_short && self.clean(table, now) {
+                continue;
+            }
+            let copied_max = table.blocks.count() * table.blocks.block_words() / COPY_SHARE_MAX;
+            match self.judge_next(table, now, copied < copied_max) {
+                Some(Verdict::Gone) => {}
+                Some(Verdict::Kept(words)) => copied += words,
+                None => return is_moved,
+            }
+        }
+    }
+
+    /// Evicts a little in advance, before a new entry of so many words.
+    pub(super) fn make_room_ahead(&mut self, table: &Table, words: usize, now: Millis) {
+        let mut copied = 0;
+        for _ in 0..JUDGED_AHEAD_MAX {
+            if BLOCKS_AHEAD <= self.available(table) || COPIED_AHEAD * words < copied {
+                return;
+            }
+            if self.clean(table, now) {
+                continue;
+            }
+            match self.judge_next(table, now, true) {
+                Some(Verdict::Gone) => {}
+                Some(Verdict::Kept(words)) => copied += words,
+                None => return,
+            }
+        }
+    }
+
+    /// Decides on the next record in order; `None` if there is none left.
+    fn judge_next(&mut self, table: &Table, now: Millis, may_keep: bool) -> Option<Verdict> {
+        self.start_ghosts(table);
+        let (which, place) = self.next_to_judge(table)?;
+        let verdict = self.judge(table, which, place, (now, may_keep));
+        self.look_ahead(table, which);
+        Some(verdict)
+    }
+
+    /// Asks for the memory that judging the next records will need. Called at the beginning of a put,
+    /// so that the waiting for it and for the bucket of the new key is one and the same.
+    pub(super) fn prefetch_ahead(&self, table: &Table) {
+        for (_, hash) in self.small.ahead.iter().chain(&self.main.ahead) {
+            table.index.prefetch(&table.blocks, Position::of(*hash));
+            self.ghosts.prefetch(&table.blocks, *hash);
+        }
+    }
+
+    /// Works out the hash of the record that will be judged next.
+    fn look_ahead(&mut self, table: &Table, which: Which) {
+        let queue = self.queue(which);
+        let Some(block) = queue.segments.front() else { return };
+        if table.blocks.fill(*block) <= queue.cursor {
+            return;
+        }
+        let place = table.blocks.place(*block, queue.cursor.max(table.blocks.first(*block)));
+        let Some(view) = View::open(&table.blocks, place, || true) else { return };
+        let hash = self.hash_of(table, &view);
+        self.queue(which).ahead = Some((view.identity(), hash));
+    }
+
+    /// The record at the front of the queue that has to give up something.
+    fn next_to_judge(&mut self, table: &Table) -> Option<(Which, Place)> {
+        let order = match self.is_small_large(table) || self.main.cost == 0 {
+            true => [Which::Small, Which::Main],
+            false => [Which::Main, Which::Small],
+        };
+        order.into_iter().find_map(|which| Some((which, self.front(table, which)?)))
+    }
+
+    /// Whether the small queue is over its share.
+    fn is_small_large(&self, table: &Table) -> bool {
+        let capacity = table.limit.capacity(&table.blocks, self.fixed_blocks(table));
+        capacity * SMALL_SHARE / 100 < self.small.cost
+    }
+
+    /// The queue for a key that is neither there nor remembered.
+    ///
+    /// Until anything was dropped for the first time, what is more than the small queue's share goes
+    /// to the main queue: otherwise all would begin in the small one, and a loop over more than fits
+    /// would never be hit.
+    pub(super) fn which_first(&self, table: &Table) -> Which {
+        match self.evictions == 0 && self.is_small_large(table) {
+            true => Which::Main,
+            false => Which::Small,
+        }
+    }
+
+    /// Blocks that are no segments.
+    pub(super) fn fixed_blocks(&self, table: &Table) -> usize {
+        let parts = table.index.layout().parts as usize;
+        parts + self.chains.spill_blocks(&table.index) + self.ghosts.blocks()
+    }
+
+    /// Decides on the record at the front of a queue.
+    fn judge(
+        &mut self,
+        table: &Table,
+        which: Which,
+        place: Place,
+        (now, may_keep): (Millis, bool),
+    ) -> Verdict {
+        let Some(view) = View::open(&table.blocks, place, || true) else { return Verdict::Gone };
+        let words = view.head.words();
+        self.queue(which).cursor += words;
+        let hash = match self.queue(which).ahead.take() {
+            Some((ahead, hash)) if ahead == view.identity() => hash,
+            Some(_) | None => self.hash_of(table, &view),
+        };
+        let position = Position::of(hash);
+        let found = chain::find_place(&table.blocks, &table.index, position, place);
+        let Some((slot, item)) = found else { return Verdict::Gone };
+        if view.head.is_expired(now) {
+            self.expirations += 1;
+            self.drop_entry(table, position, &view, slot);
+            return Verdict::Gone;
+        }
+        let keep = match which {
+            Which::Small => (HITS_PROMOTE <= item.hits()).then_some(0),
+            Which::Main => item.hits().checked_sub(1),
+        };
+        if let Some(hits) = keep.filter(|_| may_keep)
+            && self.relocate(table, (slot, item), &view, (Which::Main, hits))
+        {
+            return Verdict::Kept(words);
+        }
+        if which == Which::Small {
+            self.ghosts.set_window(self.entries);
+            self.ghosts.add(&table.blocks, hash);
+        }
+        self.evictions += 1;
+        self.drop_entry(table, position, &view, slot);
+        Verdict::Gone
+    }
+
+    /// Removes a living record from the index.
+    pub(super) fn drop_entry(
+        &mut self,
+        table: &Table,
+        position: Position,
+        view: &View<'_>,
+        slot: &AtomicU64,
+    ) {
+        let bucket = table.index.layout().bucket_of(position);
+        self.chains.clear(&table.blocks, &table.index, bucket, slot);
+        self.bury(table, view);
+        self.entries -= 1;
+    }
+
+    /// Gives ghosts the memory they should have, when the table holds many more entries than when it
+    /// last did. Returns whether anything was moved for it.
+    pub(super) fn fit_ghosts(&mut self, table: &Table, now: Millis) -> bool {
+        let Some(wanted) = self.ghosts.blocks_wanted(&table.blocks, self.entries) else {
+            return false;
+        };
+        while self.ghosts.blocks() < wanted {
+            self.make_room(table, 1, 0, now);
+            let Some(block) = self.take_fixed(table) else { break };
+            self.ghosts.add_block(&table.blocks, block);
+        }
+        true
+    }
+
+    /// Gives ghosts a first block when the first entry is about to be dropped.
+    fn start_ghosts(&mut self, table: &Table) {
+        if self.ghosts.blocks() == 0
+            && let Some(block) = self.take_fixed(table)
+        {
+            self.ghosts.add_block(&table.blocks, block);
+        }
+    }
+}
