@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Measures a node as its users meet it, beside the systems to compare with, in one run:
-#   scripts/bench.sh [cpu] [load] [start] [crash] [silent] [facade]      (without a word: all)
+#   scripts/bench.sh [cpu] [load] [start] [crash] [silent] [facade] [table] [hits] [memory]
+# Without a word it does the first six; the last three are of the table alone and take minutes.
 # Absolute times depend on the machine; the ratios are what counts. wrk and nginx are needed for
 # `cpu` (apt-get install wrk nginx-light); what is missing is said and skipped.
 set -euo pipefail
@@ -232,13 +233,37 @@ bench_facade() {
     cargo bench --locked --quiet --bench facade -- --quiet 2>/dev/null | grep -E 'time:|batches|one by one'
 }
 
+# The table beside papaya; its pauses while it evicts and expires.
+bench_table() {
+    say "the table: GET beside papaya, PUT at steady eviction, growth from 1 M to 10 M entries"
+    cargo bench --locked --quiet --bench table
+    say "reads while the writer evicts at full speed"
+    cargo bench --locked --quiet --bench latency
+    say "1 M entries that end in the same second"
+    cargo bench --locked --quiet --bench expiry
+}
+
+# Traces are files of one key a line, gzip or plain: TRACES='a.txt.gz b.txt' scripts/bench.sh hits
+bench_hits() {
+    say "hit ratio in %, ours beside LRU, moka, quick_cache and the optimum"
+    # shellcheck disable=SC2086
+    cargo bench --locked --quiet --bench hit_ratio -- ${TRACES:-}
+}
+
+bench_memory() {
+    say "resident bytes per entry (Pogocache 127, Valkey 137, memcached 156, Redis 172)"
+    cargo bench --locked --quiet --bench memory
+    say "resident memory under mixed sizes, 60 s"
+    cargo bench --locked --quiet --bench memory -- churn 60
+}
+
 cargo build --locked --release --quiet
 for section in "${@:-all}"; do
     case $section in
-        cpu | load | start | crash | silent | facade) "bench_$section" ;;
+        cpu | load | start | crash | silent | facade | table | hits | memory) "bench_$section" ;;
         all) for each in cpu load start crash silent facade; do "bench_$each"; done ;;
         *)
-            echo "unknown section $section; allowed: cpu load start crash silent facade" >&2
+            echo "unknown section $section; allowed: cpu load start crash silent facade table hits memory" >&2
             exit 2
             ;;
     esac
