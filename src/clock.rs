@@ -1,6 +1,12 @@
 //! The only reader of the clock: everything else is told what time it is.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use crate::entry::Millis;
 
@@ -9,4 +15,77 @@ use crate::entry::Millis;
 pub fn now() -> Millis {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A coarse deadline for many who wait at once and are nearly always served in time.
+///
+/// A timer for each of them would be set and taken back under a lock that all threads share, which
+/// costs as much as the write it guards. Here one task wakes whoever still waits, once a period.
+pub struct Pulse {
+    beat: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl Pulse {
+    /// A pulse that beats once a `period`, for as long as it is held. Needs a tokio runtime.
+    #[must_use]
+    pub fn start(period: Duration) -> Self {
+        let beat = Arc::new(Notify::new());
+        let heart = Arc::clone(&beat);
+        let task = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(period).await;
+                heart.notify_waiters();
+            }
+        });
+        Self { beat, task }
+    }
+
+    /// Waits for `future`, and gives it up at the beat after `beats` more: between `beats` and
+    /// `beats + 1` periods from now. `None` if it was given up.
+    pub async fn limit<F: Future>(&self, beats: u32, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        for _ in 0..=beats {
+            tokio::select! {
+                biased;
+                output = &mut future => return Some(output),
+                () = self.beat.notified() => {}
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const PERIOD: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn what_never_comes_is_given_up_in_time() {
+        let pulse = Pulse::start(PERIOD);
+        tokio::time::sleep(PERIOD / 2).await;
+        let began = Instant::now();
+        assert_eq!(pulse.limit(2, pending::<()>()).await, None);
+        assert!((2 * PERIOD..=3 * PERIOD).contains(&began.elapsed()), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_in_time_is_not() {
+        let pulse = Pulse::start(PERIOD);
+        assert_eq!(pulse.limit(0, ready(7)).await, Some(7));
+        let slow = tokio::time::sleep(PERIOD * 3 / 2);
+        assert_eq!(pulse.limit(2, slow).await, Some(()));
+    }
 }

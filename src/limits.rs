@@ -102,8 +102,15 @@ pub const SHARD_IN_FLIGHT_MAX: usize = 4_096;
 /// Writes that go to a shard in one message; what is over it follows in the next.
 pub const SHARD_BATCH_MAX: usize = 1_024;
 
-/// How long a caller waits for its shard, restarts and retries included.
-pub const SHARD_CALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// A caller waits for its shard until this has passed [`SHARD_CALL_BEATS`] times, and at most once
+/// more. Restarts are included.
+pub const SHARD_CALL_BEAT: Duration = Duration::from_secs(1);
+
+/// See [`SHARD_CALL_BEAT`].
+pub const SHARD_CALL_BEATS: u32 = 2;
+
+/// Actors that may end with the same writes in their hands, before these are given up.
+pub const SHARD_ATTEMPTS_MAX: usize = 3;
 
 /// Ids that are taken one after the other until a free one is found.
 ///
@@ -126,10 +133,12 @@ const _: () = assert!(
     TABLE_BYTES_MIN / VALUE_SHARE_MAX + KEY_BYTES_MAX + TAGS_BYTES_MAX / 2
         < TABLE_BYTES_MIN / ENTRY_SHARE_MAX
 );
+// One batch that ends every actor it meets does not spend the restart budget.
+const _: () = assert!(SHARD_ATTEMPTS_MAX * 2 < RESTARTS_MAX);
 // A batch must fit into the queue, or it could never be admitted.
 const _: () = assert!(SHARD_BATCH_MAX <= SHARD_IN_FLIGHT_MAX);
 // A full queue must drain within the time one caller waits, at the very slow 100 us a write.
-const _: () = assert!(SHARD_IN_FLIGHT_MAX as u128 * 100 < SHARD_CALL_TIMEOUT.as_micros());
+const _: () = assert!(SHARD_IN_FLIGHT_MAX as u128 * 100 < SHARD_CALL_BEAT.as_micros());
 
 // Supervision.
 

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use smache::client;
 use smache::config::{Config, Effective, Flags, LogFormat};
-use smache::node::{Node, raise_open_files};
+use smache::node::{Node, Signals, raise_open_files};
 use tokio::runtime::Runtime;
 
 #[global_allocator]
@@ -66,8 +66,9 @@ fn with_config(
 fn serve(config: &Config) -> anyhow::Result<()> {
     start_log(config);
     start_runtime()?.block_on(async {
+        let signals = Signals::listen()?;
         let node = Node::start(config).await?;
-        Ok(node.run().await?)
+        Ok(node.run(signals).await?)
     })
 }
 

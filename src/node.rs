@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use ractor::SpawnErr;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -49,6 +49,33 @@ pub enum NodeError {
     /// Restarting did not help any more.
     #[error("{0}")]
     Failed(String),
+}
+
+/// The signals that end a node.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Has SIGTERM and SIGINT kept for [`Node::run`] from now on. To be called before a node is
+    /// started: a signal that comes earlier ends the process at once.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError::Signals`] if the system does not let them be handled.
+    pub fn listen() -> Result<Self, NodeError> {
+        let listen = |kind| signal(kind).map_err(NodeError::Signals);
+        let terminate = listen(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 impl Node {
@@ -122,19 +149,13 @@ impl Node {
     /// # Errors
     ///
     /// [`NodeError::Failed`] if the node ended by itself.
-    pub async fn run(self) -> Result<(), NodeError> {
-        let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Signals)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Signals)?;
+    pub async fn run(self, mut signals: Signals) -> Result<(), NodeError> {
         let end = tokio::select! {
-            _ = terminate.recv() => Ok(()),
-            _ = interrupt.recv() => Ok(()),
+            () = signals.next() => Ok(()),
             reason = self.supervisor.failed() => Err(NodeError::Failed(reason)),
         };
         tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            signals.next().await;
             warn!("second signal, exiting at once");
             std::process::exit(1);
         });

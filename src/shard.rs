@@ -1,28 +1,29 @@
 //! A shard as others hold it: reads from its table, writes through its actor.
 //!
-//! The actor may end and be started again at any time. Its table stays, so that reads do not notice;
-//! writes that were waiting are sent to the next actor, inside their deadline.
+//! The actor may end and be started again at any time. Its table stays, so that reads do not notice,
+//! and so does its inbox: writes that were waiting are done by the next actor, inside their deadline.
 
 mod actor;
 mod message;
 
 use std::sync::{Arc, Mutex};
 
-use ractor::rpc::CallResult;
-use ractor::{Actor, ActorRef};
-use tokio::sync::{Semaphore, watch};
-use tokio::time::Instant;
+use ractor::{Actor, ActorRef, SpawnErr};
+use tokio::sync::{Semaphore, oneshot, watch};
 
+use crate::clock::Pulse;
 use crate::command::{Command, Reply};
 use crate::entry::{Entry, Key, Millis};
 use crate::error::Error;
-use crate::limits::{SHARD_BATCH_MAX, SHARD_CALL_TIMEOUT, SHARD_IN_FLIGHT_MAX};
+use crate::limits::{
+    SHARD_ATTEMPTS_MAX, SHARD_BATCH_MAX, SHARD_CALL_BEAT, SHARD_CALL_BEATS, SHARD_IN_FLIGHT_MAX,
+};
 use crate::metrics::Counter;
 use crate::supervision::{ChildSpec, Kind, Running};
 use crate::table::{Table, TableReader, TableStats};
 
 use actor::{Holding, ShardActor};
-use message::{Batch, ShardMsg, Write};
+use message::{Batch, Inbox, ShardMsg, Waiting, Write};
 
 /// One shard. Clones are the same shard.
 #[derive(Clone)]
@@ -35,7 +36,10 @@ struct Inner {
     reader: TableReader,
     /// The actor that writes now, published whenever one is started.
     actor: watch::Receiver<Option<ActorRef<ShardMsg>>>,
+    inbox: Arc<Inbox>,
     in_flight: Arc<Semaphore>,
+    /// The deadline of those who wait for the actor.
+    pulse: Pulse,
     counts: Counts,
 }
 
@@ -65,15 +69,16 @@ pub struct ShardStats {
 }
 
 impl Shard {
-    /// The shard of `table`, and how its actor is started.
+    /// The shard of `table`, and how its actor is started. Needs a tokio runtime.
     #[must_use]
     pub fn new(id: usize, table: Arc<Table>) -> (Self, ChildSpec) {
         let (actor_tx, actor) = watch::channel(None);
         let in_flight = Arc::new(Semaphore::new(SHARD_IN_FLIGHT_MAX));
         let reader = table.reader();
-        let inner = Inner { id, reader, actor, in_flight, counts: Counts::default() };
 
-        let holding = Arc::new(Holding { table, counters: Mutex::default() });
+        let inbox = Arc::new(Inbox::default());
+        let holding = Holding { table, inbox: Arc::clone(&inbox), counters: Mutex::default() };
+        let holding = Arc::new(holding);
         let actor_tx = Arc::new(actor_tx);
         let spec = ChildSpec::new(format!("shard-{id}"), Kind::Shard, move |supervisor| {
             let (holding, actor_tx) = (Arc::clone(&holding), Arc::clone(&actor_tx));
@@ -81,9 +86,17 @@ impl Shard {
                 let started =
                     ShardActor::spawn_linked(None, ShardActor, holding, supervisor).await?;
                 actor_tx.send_replace(Some(started.0.clone()));
+                // Behind the line above: whoever still told the last actor had added before this.
+                started
+                    .0
+                    .cast(ShardMsg::Work)
+                    .map_err(|gone| SpawnErr::StartupFailed(gone.into()))?;
                 Ok(Running::new(started, || ShardMsg::Crash))
             }
         });
+        let pulse = Pulse::start(SHARD_CALL_BEAT);
+        let counts = Counts::default();
+        let inner = Inner { id, reader, actor, inbox, in_flight, pulse, counts };
         (Self { inner: Arc::new(inner) }, spec)
     }
 
@@ -113,12 +126,11 @@ impl Shard {
     /// changed), [`Error::Timeout`] if it was not answered in time or [`Error::Down`] if the shard is
     /// gone for good (the write may have happened).
     pub async fn write(&self, commands: Vec<Command>) -> Vec<Result<Reply, Error>> {
-        let deadline = Instant::now() + SHARD_CALL_TIMEOUT;
         let mut replies = Vec::with_capacity(commands.len());
         let mut commands = commands.into_iter().peekable();
         while commands.peek().is_some() {
             let batch: Batch = commands.by_ref().take(SHARD_BATCH_MAX).map(Write::new).collect();
-            let outcome = self.write_batch(&batch, deadline).await;
+            let outcome = self.write_batch(&batch).await;
             replies.extend(batch.iter().map(|write| self.reply_of(write, &outcome)));
         }
         self.count(&replies);
@@ -131,9 +143,8 @@ impl Shard {
     ///
     /// As [`Shard::write`].
     pub async fn write_one(&self, command: Command) -> Result<Reply, Error> {
-        let deadline = Instant::now() + SHARD_CALL_TIMEOUT;
         let batch: Batch = Arc::new([Write::new(command)]);
-        let outcome = self.write_batch(&batch, deadline).await;
+        let outcome = self.write_batch(&batch).await;
         let reply = self.reply_of(&batch[0], &outcome);
         self.count(std::slice::from_ref(&reply));
         reply
@@ -161,40 +172,43 @@ impl Shard {
         }
     }
 
-    /// Sends a batch to the actor, and to the next one if that ends before it has answered.
+    /// Has the actor do a batch, and the next one if that ends before it is done.
     ///
-    /// What an actor has done of a batch is kept in the batch, so that nothing is done twice.
-    async fn write_batch(&self, batch: &Batch, deadline: Instant) -> Result<(), Error> {
+    /// What an actor has done of a batch is kept in the batch, so that nothing is done twice. A batch
+    /// in whose midst actors end time and again is given up: it may be what ends them.
+    async fn write_batch(&self, batch: &Batch) -> Result<(), Error> {
         let shard = self.inner.id;
-        let mut actors = self.inner.actor.clone();
-        loop {
-            // A batch has at most SHARD_BATCH_MAX writes, far from what a u32 holds.
-            let permits = batch.len() as u32;
+        // A batch has at most SHARD_BATCH_MAX writes, far from what a u32 holds.
+        let permits = batch.len() as u32;
+        for _ in 0..SHARD_ATTEMPTS_MAX {
             let in_flight = Arc::clone(&self.inner.in_flight);
             let permit =
                 in_flight.try_acquire_many_owned(permits).map_err(|_| Error::Busy { shard })?;
-            let actor = actors.borrow_and_update().clone();
-            let Some(actor) = actor else {
-                return Err(Error::Down { shard });
-            };
-
-            let left = deadline.saturating_duration_since(Instant::now());
-            let message = |reply| ShardMsg::Write { batch: batch.clone(), reply, permit };
-            match actor.call(message, Some(left)).await {
-                Ok(CallResult::Success(())) => return Ok(()),
-                Ok(CallResult::Timeout) => return Err(Error::Timeout { shard }),
-                Ok(CallResult::SenderError) | Err(_) => {}
+            let (done, is_done) = oneshot::channel();
+            let waiting = Waiting { batch: Arc::clone(batch), done, permit };
+            if self.inner.inbox.add(waiting) {
+                self.ring()?;
             }
-            // This actor is gone; its supervisor starts the next one.
-            let is_next = |next: &Option<ActorRef<ShardMsg>>| {
-                next.as_ref().is_some_and(|next| next.get_id() != actor.get_id())
-            };
-            match tokio::time::timeout_at(deadline, actors.wait_for(is_next)).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(_)) => return Err(Error::Down { shard }),
-                Err(_) => return Err(Error::Timeout { shard }),
+            match self.inner.pulse.limit(SHARD_CALL_BEATS, is_done).await {
+                Some(Ok(())) => return Ok(()),
+                // The actor ended with the batch in its hands.
+                Some(Err(_)) => {}
+                None => return Err(Error::Timeout { shard }),
             }
         }
+        Err(Error::Down { shard })
+    }
+
+    /// Tells the actor that there is work. One that has ended needs not be told: the next looks.
+    fn ring(&self) -> Result<(), Error> {
+        let actor = &self.inner.actor;
+        if actor.has_changed().is_err() {
+            return Err(Error::Down { shard: self.inner.id });
+        }
+        if let Some(actor) = &*actor.borrow() {
+            drop(actor.cast(ShardMsg::Work));
+        }
+        Ok(())
     }
 
     /// What this shard has done and holds.

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::task::yield_now;
 
-use super::message::ShardMsg;
+use super::message::{Inbox, ShardMsg, Waiting};
 use crate::clock;
 use crate::command::{Command, Condition, Put, Reply, Stored};
 use crate::entry::{Key, Millis, Tags};
@@ -18,6 +19,7 @@ pub(super) struct ShardActor;
 /// What a shard holds and its actor only borrows: it outlives every actor.
 pub(super) struct Holding {
     pub(super) table: Arc<Table>,
+    pub(super) inbox: Arc<Inbox>,
     /// Named counters, apart from the entries so that none is evicted; as many as doors name.
     pub(super) counters: Mutex<HashMap<Key, u64>>,
 }
@@ -25,6 +27,8 @@ pub(super) struct Holding {
 pub(super) struct ShardState {
     holding: Arc<Holding>,
     writer: TableWriter,
+    /// What was taken from the inbox; empty between two messages, and kept for its room.
+    taken: Vec<Waiting>,
     /// Whether a tick is on its way.
     is_ticking: bool,
 }
@@ -36,13 +40,11 @@ impl Actor for ShardActor {
 
     async fn pre_start(
         &self,
-        me: ActorRef<ShardMsg>,
+        _me: ActorRef<ShardMsg>,
         holding: Arc<Holding>,
     ) -> Result<ShardState, ActorProcessingErr> {
         let writer = holding.table.writer().ok_or("the table still has its last writer")?;
-        let mut state = ShardState { holding, writer, is_ticking: false };
-        state.schedule_tick(&me);
-        Ok(state)
+        Ok(ShardState { holding, writer, taken: vec![], is_ticking: false })
     }
 
     async fn handle(
@@ -52,13 +54,10 @@ impl Actor for ShardActor {
         state: &mut ShardState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ShardMsg::Write { batch, reply, permit } => {
-                let now = clock::now();
-                for write in batch.iter() {
-                    write.apply(|command| state.apply(command, now));
-                }
-                drop(permit);
-                let _ = reply.send(());
+            ShardMsg::Work => {
+                // Behind whoever is ready to ask: what they ask for is done together.
+                yield_now().await;
+                state.work(clock::now());
                 state.schedule_tick(&me);
             }
             ShardMsg::Tick => state.tick(&me, clock::now()),
@@ -69,6 +68,21 @@ impl Actor for ShardActor {
 }
 
 impl ShardState {
+    /// Does all that waits in the inbox.
+    fn work(&mut self, now: Millis) {
+        let mut taken = std::mem::take(&mut self.taken);
+        self.holding.inbox.take(&mut taken);
+        for Waiting { batch, done, permit } in taken.drain(..) {
+            for write in batch.iter() {
+                write.apply(|command| self.apply(command, now));
+            }
+            drop(permit);
+            // Whoever waited may have given up.
+            let _ = done.send(());
+        }
+        self.taken = taken;
+    }
+
     fn apply(&mut self, command: &Command, now: Millis) -> Reply {
         match command {
             Command::Get(key) => Reply::Found(self.writer.get(key, now)),

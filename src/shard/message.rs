@@ -1,9 +1,8 @@
-//! What a shard's actor is told.
+//! What a shard's actor is told, and the inbox it takes its work from.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use ractor::RpcReplyPort;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::command::{Command, Reply};
 
@@ -20,13 +19,30 @@ pub(super) struct Write {
 }
 
 pub(super) enum ShardMsg {
-    /// Do the batch. The permit is its place in the queue, and is free when this message is gone.
-    Write { batch: Batch, reply: RpcReplyPort<()>, permit: OwnedSemaphorePermit },
+    /// There is work in the inbox.
+    Work,
     /// Do a piece of background work.
     Tick,
     /// Panic, for demonstrations.
     Crash,
 }
+
+/// A batch that waits for the actor.
+pub(super) struct Waiting {
+    pub(super) batch: Batch,
+    /// Told when all of the batch is done. Dropped without a word if the actor ends before.
+    pub(super) done: oneshot::Sender<()>,
+    /// Its place in the queue, free when this is gone.
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// What waits for the actor, bounded by the permits inside.
+///
+/// A message for each batch would cost more than the write it carries; so the actor is told once that
+/// there is work and takes all that has gathered by the time it gets to it. What is here when an
+/// actor ends is done by the next.
+#[derive(Default)]
+pub(super) struct Inbox(Mutex<Vec<Waiting>>);
 
 impl Write {
     pub(super) fn new(command: Command) -> Self {
@@ -40,5 +56,24 @@ impl Write {
     /// Applies the command by `apply`, unless that was done before.
     pub(super) fn apply(&self, apply: impl FnOnce(&Command) -> Reply) {
         self.reply.get_or_init(|| apply(&self.command));
+    }
+}
+
+impl Inbox {
+    /// Adds a batch and returns whether the inbox was empty, so that the actor has to be told.
+    pub(super) fn add(&self, waiting: Waiting) -> bool {
+        let mut inbox = self.lock();
+        inbox.push(waiting);
+        inbox.len() == 1
+    }
+
+    /// Exchanges what is here for `empty`, whose room is used again.
+    pub(super) fn take(&self, empty: &mut Vec<Waiting>) {
+        std::mem::swap(&mut *self.lock(), empty);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Waiting>> {
+        // Nothing that can panic is done under the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

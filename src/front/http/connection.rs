@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
@@ -95,6 +95,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
     activity.request_began();
+    let has_body = !request.body().is_end_stream();
     let response = match door.guard.check(&request, known) {
         Ok(()) => routes.call(request).await?,
         Err(refusal) => refusal.into(),
@@ -103,7 +104,8 @@ async fn answer(
     // Classes begin at 1xx, and hyper sends none below it.
     let class = usize::from(status.as_u16() / 100).clamp(1, 5);
     door.counts.answers[class - 1].count();
-    if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
+    // A refusal may leave the body where it is.
+    if has_body && (status.is_client_error() || status.is_server_error()) {
         activity.left_unread();
     }
     activity.request_ended();
