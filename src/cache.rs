@@ -14,10 +14,11 @@ use crate::clock;
 use crate::command::{Command, Condition, Put, Reply, Stored};
 use crate::entry::{Entry, Key};
 use crate::error::Error;
-use crate::limits::{BATCH_COMMANDS_MAX, ID_ATTEMPTS_MAX};
+use crate::limits::{BATCH_COMMANDS_MAX, ID_ATTEMPTS_MAX, ID_SEARCH_TIMEOUT};
 use crate::router::Router;
-use crate::supervision::{CrashError, Supervisor, Tree};
+use crate::supervision::Supervisor;
 
+pub use crate::supervision::{CrashError, Tree};
 pub use status::{
     ClusterStatus, Explanation, MemberState, MemberStatus, MemoryStatus, NodeState, RequestStatus,
     ShardStatus, Status,
@@ -103,25 +104,29 @@ impl Cache {
         Ok(checks.into_iter().map(answer).collect())
     }
 
-    /// Stores a value under the next id of a counter that starts at 1, and returns the id.
+    /// Stores a value under the next id of a counter that starts at 1, and returns the id
+    /// with what became of the put.
     ///
     /// Ids whose decimal string is a key already are passed over, so that no entry is overwritten.
     ///
     /// # Errors
     ///
     /// As [`Cache::run_one`], and [`Error::IdsTaken`] if too many ids in a row are keys.
-    pub async fn put_next(&self, put: Put) -> Result<u64, Error> {
+    pub async fn put_next(&self, put: Put) -> Result<(u64, Reply), Error> {
         let name = Key::from_static(NEXT_ID);
-        for _ in 0..ID_ATTEMPTS_MAX {
+        let began = Instant::now();
+        for attempts in 1..=ID_ATTEMPTS_MAX {
             let Reply::Id(id) = self.run_one(Command::NextId(name.clone())).await? else {
                 continue;
             };
-            let Ok(key) = Key::new(id.to_string()) else {
-                continue;
-            };
+            let Ok(key) = Key::new(id.to_string()) else { continue };
             let put = Put { key, condition: Condition::Absent, ..put.clone() };
-            if self.run_one(Command::Put(put)).await? != Reply::Stored(Stored::Refused) {
-                return Ok(id);
+            match self.run_one(Command::Put(put)).await? {
+                Reply::Stored(Stored::Refused) => {}
+                reply => return Ok((id, reply)),
+            }
+            if ID_SEARCH_TIMEOUT < began.elapsed() {
+                return Err(Error::IdsTaken { attempts });
             }
         }
         Err(Error::IdsTaken { attempts: ID_ATTEMPTS_MAX })

@@ -1,4 +1,4 @@
-//! The only reader of the clock: everything else is told what time it is.
+//! The only reader of the clock, and a deadline for many: everything else is told what time it is.
 
 use std::future::Future;
 use std::pin::pin;
@@ -8,7 +8,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::entry::Millis;
+/// A point in time: milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    /// The time `duration` later.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(millis))
+    }
+}
 
 /// The wall-clock time, in milliseconds since the Unix epoch; 0 if the clock is set before it.
 #[must_use]

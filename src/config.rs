@@ -14,8 +14,8 @@ use std::num::NonZeroUsize;
 use bytesize::ByteSize;
 
 use crate::limits::{
-    MEMORY_BYTES_MAX, NODE_NAME_BYTES_MAX, SHARDS_MAX, TABLE_BYTES_MIN, VALUE_BYTES_CEILING,
-    VALUE_SHARE_MAX,
+    MEMORY_BYTES_MAX, NODE_NAME_BYTES_MAX, SHARDS_MAX, TABLE_BYTES_MAX, TABLE_BYTES_MIN,
+    VALUE_BYTES_CEILING, VALUE_SHARE_MAX,
 };
 
 pub use flags::Flags;
@@ -73,7 +73,10 @@ impl Config {
     ///
     /// The first value that is not allowed, with its setting and what is.
     pub fn load(flags: &Flags) -> Result<(Self, Vec<Effective>), ConfigError> {
-        Self::from_settings(Settings::load(flags, &|name| std::env::var(name).ok())?)
+        // What is not UTF-8 is nothing a setting can be: it is shown with a sign that is refused.
+        let variable =
+            |name: &str| std::env::var_os(name).map(|v| v.to_string_lossy().into_owned());
+        Self::from_settings(Settings::load(flags, &variable)?)
     }
 
     fn from_settings(mut settings: Settings) -> Result<(Self, Vec<Effective>), ConfigError> {
@@ -81,6 +84,11 @@ impl Config {
         let shards = settings.parse(Name::Shards, shards)?;
         let memory_bytes = settings.parse(Name::Memory, memory)?;
         let shard_bytes = memory_bytes / shards.get();
+        if TABLE_BYTES_MAX < shard_bytes {
+            let most = ByteSize(TABLE_BYTES_MAX as u64);
+            let reason = format!("allowed: up to {most} for each shard, so more --shards");
+            return Err(settings.error(Name::Memory, reason));
+        }
         if shard_bytes < TABLE_BYTES_MIN {
             let least = ByteSize((TABLE_BYTES_MIN * shards.get()) as u64);
             let reason = format!("allowed: at least {least} for {shards} shards");

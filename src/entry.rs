@@ -4,15 +4,11 @@
 //! can be repeated.
 
 use std::fmt;
-use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use crate::clock::Millis;
 use crate::limits::{KEY_BYTES_MAX, NAMESPACE_BYTES_MAX, TAG_BYTES_MAX, TAGS_BYTES_MAX};
-
-/// A point in time: milliseconds since the Unix epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Millis(pub u64);
 
 /// The name of an entry: 1 to [`KEY_BYTES_MAX`] bytes, in a namespace.
 ///
@@ -89,15 +85,6 @@ pub struct Entry {
     pub expires_at: Option<Millis>,
     /// Under which names it can be found besides its key.
     pub tags: Tags,
-}
-
-impl Millis {
-    /// The time `duration` later.
-    #[must_use]
-    pub fn after(self, duration: Duration) -> Self {
-        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(millis))
-    }
 }
 
 impl Key {

@@ -103,7 +103,7 @@ pub const SHARD_IN_FLIGHT_MAX: usize = 4_096;
 pub const SHARD_BATCH_MAX: usize = 1_024;
 
 /// A caller waits for its shard until this has passed [`SHARD_CALL_BEATS`] times, and at most once
-/// more. Restarts are included.
+/// more, whatever it sent and however often the actor is started again.
 pub const SHARD_CALL_BEAT: Duration = Duration::from_secs(1);
 
 /// See [`SHARD_CALL_BEAT`].
@@ -117,6 +117,9 @@ pub const SHARD_ATTEMPTS_MAX: usize = 3;
 /// Ids and keys are one key space, so that the next id of the counter may already be a key. A caller
 /// that meets more of them is told to try again; the counter has moved on by then.
 pub const ID_ATTEMPTS_MAX: usize = 1_024;
+
+/// How long ids are tried, before the one that is under way.
+pub const ID_SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Commands in one call of the facade.
 pub const BATCH_COMMANDS_MAX: usize = 10_000;
@@ -171,7 +174,8 @@ pub const HTTP_BACKLOG: i32 = 1_024;
 /// From the accepted connection to its first byte.
 pub const HTTP_FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// From the first byte of a request to the end of its header.
+/// From the first byte of a request to the end of its header. A request whose first bytes came in
+/// one piece with the request before has the idle time instead.
 pub const HTTP_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// From the end of the header to the end of the body.
@@ -186,8 +190,14 @@ pub const HTTP_LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 /// What such a client may still send, in bytes; it is thrown away.
 pub const HTTP_LINGER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Header of a request with its line, in bytes; more is answered 431. The longest target hyper
-/// takes (65,534 bytes, more is answered 414) must fit with some headers.
+/// Longest target of a request, in bytes: what hyper takes; more is answered 414.
+pub const HTTP_TARGET_BYTES_MAX: usize = 65_534;
+
+/// Connections that are told 503 at a time; one over it is closed without a word.
+pub const HTTP_REFUSALS_MAX: usize = 1_024;
+
+/// Header of a request with its line, in bytes; more is answered 431. The longest target
+/// must fit with some headers.
 pub const HTTP_HEADER_BYTES_MAX: usize = 128 * 1024;
 
 /// Header fields in a request; more is answered 431.
@@ -196,6 +206,13 @@ pub const HTTP_HEADERS_MAX: usize = 100;
 /// What a body may have over its value, in bytes: a key in which each byte is escaped as `\u0000`,
 /// and the names and signs around it.
 pub const HTTP_ENVELOPE_BYTES_MAX: usize = 6 * KEY_BYTES_MAX + 1_024;
+
+/// Bytes that bodies over [`HTTP_BODY_BYTES_SMALL`] may take together until they are stored; more of
+/// them wait. It comes on top of `--memory`.
+pub const HTTP_BODY_BYTES_TOTAL_MAX: usize = 8 * 1024 * 1024;
+
+/// A body that waits for no room, in bytes: what a connection may take in any case.
+pub const HTTP_BODY_BYTES_SMALL: usize = 16 * 1024;
 
 /// Body of `/api/cmd`, in bytes.
 pub const HTTP_QUERY_BODY_BYTES_MAX: usize = 64 * 1024;
@@ -206,7 +223,7 @@ pub const QUERY_KEYS_MAX: usize = 1_024;
 /// Pause of an accept loop after the system had no descriptor left, so that it does not spin.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-const _: () = assert!(65_534 + 16 * 1024 < HTTP_HEADER_BYTES_MAX);
+const _: () = assert!(HTTP_TARGET_BYTES_MAX + 16 * 1024 < HTTP_HEADER_BYTES_MAX);
 const _: () = assert!(HTTP_BODY_TIMEOUT.as_secs() <= 10, "half-open connections close in 10 s");
 
 // Client.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 pub const HITS: &str = "smache_hits";
 /// Reads that found none.
 pub const MISSES: &str = "smache_misses";
-/// Writes applied.
+/// Writes that changed something.
 pub const WRITES: &str = "smache_writes";
 /// Entries dropped to keep the memory bound.
 pub const EVICTIONS: &str = "smache_evictions";

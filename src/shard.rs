@@ -8,11 +8,11 @@ mod message;
 
 use std::sync::{Arc, Mutex};
 
-use ractor::{Actor, ActorRef, SpawnErr};
+use ractor::{Actor, ActorRef};
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::clock::Pulse;
-use crate::command::{Command, Reply};
+use crate::command::{Command, Reply, Stored};
 use crate::entry::{Entry, Key, Millis};
 use crate::error::Error;
 use crate::limits::{
@@ -64,7 +64,7 @@ pub struct ShardStats {
     pub hits: u64,
     /// Reads that found none.
     pub misses: u64,
-    /// Writes applied.
+    /// Writes that changed something.
     pub writes: u64,
 }
 
@@ -87,10 +87,8 @@ impl Shard {
                     ShardActor::spawn_linked(None, ShardActor, holding, supervisor).await?;
                 actor_tx.send_replace(Some(started.0.clone()));
                 // Behind the line above: whoever still told the last actor had added before this.
-                started
-                    .0
-                    .cast(ShardMsg::Work)
-                    .map_err(|gone| SpawnErr::StartupFailed(gone.into()))?;
+                // One that has ended by now is reported as any other that ends.
+                drop(started.0.cast(ShardMsg::Work));
                 Ok(Running::new(started, || ShardMsg::Crash))
             }
         });
@@ -126,13 +124,23 @@ impl Shard {
     /// changed), [`Error::Timeout`] if it was not answered in time or [`Error::Down`] if the shard is
     /// gone for good (the write may have happened).
     pub async fn write(&self, commands: Vec<Command>) -> Vec<Result<Reply, Error>> {
-        let mut replies = Vec::with_capacity(commands.len());
-        let mut commands = commands.into_iter().peekable();
+        let timeout = Err(Error::Timeout { shard: self.inner.id });
+        let mut batches: Vec<(Batch, Result<(), Error>)> = vec![];
+        let mut commands = commands.into_iter().map(Write::new).peekable();
         while commands.peek().is_some() {
-            let batch: Batch = commands.by_ref().take(SHARD_BATCH_MAX).map(Write::new).collect();
-            let outcome = self.write_batch(&batch).await;
-            replies.extend(batch.iter().map(|write| self.reply_of(write, &outcome)));
+            batches.push((commands.by_ref().take(SHARD_BATCH_MAX).collect(), timeout.clone()));
         }
+        let all = async {
+            for (batch, outcome) in &mut batches {
+                *outcome = self.write_batch(batch).await;
+            }
+        };
+        // What it gives up keeps the outcome it began with.
+        let _ = self.inner.pulse.limit(SHARD_CALL_BEATS, all).await;
+        let replies_of = |(batch, outcome): &(Batch, _)| {
+            batch.iter().map(|write| self.reply_of(write, outcome)).collect::<Vec<_>>()
+        };
+        let replies: Vec<_> = batches.iter().flat_map(replies_of).collect();
         self.count(&replies);
         replies
     }
@@ -144,7 +152,8 @@ impl Shard {
     /// As [`Shard::write`].
     pub async fn write_one(&self, command: Command) -> Result<Reply, Error> {
         let batch: Batch = Arc::new([Write::new(command)]);
-        let outcome = self.write_batch(&batch).await;
+        let outcome = self.inner.pulse.limit(SHARD_CALL_BEATS, self.write_batch(&batch)).await;
+        let outcome = outcome.unwrap_or(Err(Error::Timeout { shard: self.inner.id }));
         let reply = self.reply_of(&batch[0], &outcome);
         self.count(std::slice::from_ref(&reply));
         reply
@@ -166,8 +175,12 @@ impl Shard {
             match reply {
                 Reply::Found(Some(_)) => counts.hits.count(),
                 Reply::Found(None) => counts.misses.count(),
-                Reply::Stored(_) | Reply::Deleted(_) => counts.writes.count(),
-                Reply::Id(_) => {}
+                Reply::Stored(Stored::Created(_) | Stored::Replaced(_)) | Reply::Deleted(true) => {
+                    counts.writes.count();
+                }
+                Reply::Stored(Stored::Unchanged(_) | Stored::Refused | Stored::TooLarge)
+                | Reply::Deleted(false)
+                | Reply::Id(_) => {}
             }
         }
     }
@@ -189,12 +202,10 @@ impl Shard {
             if self.inner.inbox.add(waiting) {
                 self.ring()?;
             }
-            match self.inner.pulse.limit(SHARD_CALL_BEATS, is_done).await {
-                Some(Ok(())) => return Ok(()),
-                // The actor ended with the batch in its hands.
-                Some(Err(_)) => {}
-                None => return Err(Error::Timeout { shard }),
+            if is_done.await.is_ok() {
+                return Ok(());
             }
+            // The actor ended with the batch in its hands.
         }
         Err(Error::Down { shard })
     }
@@ -231,7 +242,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::command::{Condition, Put, Stored};
+    use crate::command::{Condition, Put};
     use crate::entry::MediaType;
     use crate::supervision::Supervisor;
     use crate::table::TableConfig;
@@ -300,6 +311,20 @@ mod tests {
         drop(held);
         assert_eq!(shard.get(&key(1), NOW), None);
         assert!(shard.write(vec![put(1)]).await[0].is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_shard_that_stops_by_itself_is_started_again() {
+        let (shard, supervisor) = start().await;
+        let actor = shard.inner.actor.borrow().clone().unwrap();
+        actor.stop(None);
+        let mut actors = shard.inner.actor.clone();
+        actors
+            .wait_for(|next| next.as_ref().is_some_and(|n| n.get_id() != actor.get_id()))
+            .await
+            .unwrap();
+        assert!(shard.write(vec![put(1)]).await[0].is_ok());
+        assert_eq!(supervisor.tree().restarts, 1);
     }
 
     #[tokio::test]

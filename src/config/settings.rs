@@ -161,8 +161,11 @@ impl Settings {
         name: Name,
         variable: &'static str,
     ) -> Result<Option<Secret>, ConfigError> {
-        let path = self.effective(name).value.clone();
-        if !path.is_empty() {
+        let Effective { value: path, source, .. } = self.effective(name).clone();
+        let is_given = self.secrets.iter().any(|(name, _)| *name == variable);
+        // The environment comes before the file of settings, and after the flag.
+        let is_outdone = is_given && matches!(source, Source::File(_));
+        if !path.is_empty() && !is_outdone {
             let text = sources::read_secret(&path).map_err(|reason| self.error(name, reason))?;
             return match is_secret(&text) {
                 true => Ok(Some(Secret::new(text))),

@@ -31,7 +31,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::cache::Cache;
-use crate::limits::{HTTP_BACKLOG, HTTP_CONNECTIONS_MAX};
+use crate::limits::{HTTP_BACKLOG, HTTP_CONNECTIONS_MAX, HTTP_REFUSALS_MAX};
 use crate::metrics::HttpCounts;
 use crate::supervision::{ChildSpec, Kind, Running};
 
@@ -53,6 +53,8 @@ struct Shared {
     phase: watch::Sender<Phase>,
     /// One permit for each connection that may still be opened.
     vacancies: Arc<Semaphore>,
+    /// One permit for each connection that may be told at a time that it is not served.
+    refusals: Arc<Semaphore>,
     counts: Arc<HttpCounts>,
 }
 
@@ -98,7 +100,9 @@ impl HttpDoor {
             vacancies: Arc::clone(&vacancies),
         };
         let phase = watch::Sender::new(Phase::Open);
-        let shared = Arc::new(Shared { listener, context, guard, phase, vacancies, counts });
+        let refusals = Arc::new(Semaphore::new(HTTP_REFUSALS_MAX));
+        let shared =
+            Arc::new(Shared { listener, context, guard, phase, vacancies, refusals, counts });
 
         let door = Arc::clone(&shared);
         let spec = ChildSpec::new("door-http", Kind::Door, move |supervisor| {
@@ -111,7 +115,7 @@ impl HttpDoor {
         (Self { shared }, spec)
     }
 
-    /// Takes no more connections, answers what has begun, and closes what is left after `grace`.
+    /// Answers what has begun and closes what is left after `grace`. New connections are told 503.
     pub async fn drain(&self, grace: Duration) {
         self.shared.phase.send_replace(Phase::Draining);
         // A limit far below what a u32 holds. The semaphore is never closed.

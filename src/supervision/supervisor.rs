@@ -16,7 +16,7 @@ use tracing::{error, warn};
 
 use super::budget::RestartBudget;
 use super::tree::{Child, ChildState, Kind, Tree};
-use crate::clock;
+use crate::clock::{self, Millis};
 use crate::limits::{CHILD_STOP_TIMEOUT, RESTART_WINDOW, RESTARTS_MAX, SUPERVISOR_CALL_TIMEOUT};
 
 /// How to start one child, as often as needed.
@@ -173,7 +173,7 @@ struct SupervisorState {
     children: Vec<SupervisedChild>,
     budget: RestartBudget,
     restarts: u64,
-    since: crate::entry::Millis,
+    since: Millis,
     tree: Arc<ArcSwap<Tree>>,
     fatal: watch::Sender<Option<String>>,
 }
@@ -327,7 +327,9 @@ impl Actor for SupervisorActor {
             SupervisionEvent::ActorFailed(cell, reason) => {
                 state.restart(&cell, &reason.to_string(), &me).await;
             }
-            SupervisionEvent::ActorTerminated(cell, _, reason) => {
+            SupervisionEvent::ActorTerminated(cell, last_state, reason) => {
+                // The next one needs what it holds.
+                drop(last_state);
                 state.restart(&cell, reason.as_deref().unwrap_or("stopped"), &me).await;
             }
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}

@@ -2,8 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::clock;
-use crate::entry::Millis;
+use crate::clock::{self, Millis};
 
 /// The root and its children, in start order.
 #[derive(Clone, Debug)]

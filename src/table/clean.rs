@@ -15,21 +15,27 @@ use crate::entry::Millis;
 const COPIES_PER_WORD: usize = 3;
 
 impl Ledger {
-    /// Cleans the segment that gives most for the least copying; `false` if none is worth it.
-    pub(super) fn clean(&mut self, table: &Table, now: Millis) -> bool {
+    /// Cleans the segment that gives most for the least copying. Returns how many words it copied,
+    /// `None` if no segment is worth it.
+    pub(super) fn clean(&mut self, table: &Table, now: Millis) -> Option<usize> {
         if self.is_clean {
-            return false;
+            return None;
         }
-        match self.dirtiest(table, COPIES_PER_WORD) {
-            Some((which, block)) => self.clean_segment(table, which, block, now),
-            None => self.is_clean = true,
-        }
-        !self.is_clean
+        let Some((which, block, copies)) = self.dirtiest(table, COPIES_PER_WORD) else {
+            self.is_clean = true;
+            return None;
+        };
+        self.clean_segment(table, which, block, now);
+        Some(copies)
     }
 
-    /// The segment with the fewest living words, if cleaning it copies at most `per_word` words for
-    /// each one that it frees.
-    pub(super) fn dirtiest(&self, table: &Table, per_word: usize) -> Option<(Which, BlockId)> {
+    /// The segment with the fewest words to copy, and how many these are, if cleaning it copies at
+    /// most `per_word` words for each one that it frees.
+    pub(super) fn dirtiest(
+        &self,
+        table: &Table,
+        per_word: usize,
+    ) -> Option<(Which, BlockId, usize)> {
         let queues = [(Which::Small, &self.small), (Which::Main, &self.main)];
         let segments = queues.iter().flat_map(|(which, queue)| {
             // What eviction is about to judge is not to be put back behind all others.
@@ -48,7 +54,7 @@ impl Ledger {
                 live == 0 || copies <= most && self.has_room(table, which, block, copies);
             is_worth.then_some((which, block, copies))
         });
-        worth.min_by_key(|(_, _, copies)| *copies).map(|(which, block, _)| (which, block))
+        worth.min_by_key(|(_, _, copies)| *copies)
     }
 
     /// Whether so many words out of `block` fit behind the queue without anything being evicted.
@@ -123,7 +129,7 @@ impl Ledger {
 
     /// The segments that can be had without copying more than a quarter of them.
     pub(super) fn clean_cheap(&mut self, table: &Table, now: Millis) -> bool {
-        let Some((which, block)) = self.dirtiest(table, 1) else { return false };
+        let Some((which, block, _)) = self.dirtiest(table, 1) else { return false };
         let live = self.live[block as usize] as usize;
         if table.blocks.block_words() / 4 < live {
             return false;

@@ -51,6 +51,10 @@ impl Ledger {
         cost: u64,
         now: Millis,
     ) -> bool {
+        // Cleaning a segment with parts of large records leaves other segments dirtier, so that it
+        // could go on for ever: past this much copying, room is made by eviction, which cannot.
+        let copied_max = table.blocks.count() * table.blocks.block_words() / COPY_SHARE_MAX;
+        let mut cleaned = 0;
         let mut copied = 0;
         let mut is_moved = false;
         loop {
@@ -60,10 +64,14 @@ impl Ledger {
                 return is_moved;
             }
             is_moved = true;
-            if is_short && self.clean(table, now) {
+            if is_short
+                && cleaned < copied_max
+                && let Some(copies) = self.clean(table, now)
+            {
+                // A segment of which nothing is copied is a step as well.
+                cleaned += copies.max(1);
                 continue;
             }
-            let copied_max = table.blocks.count() * table.blocks.block_words() / COPY_SHARE_MAX;
             match self.judge_next(table, now, copied < copied_max) {
                 Some(Verdict::Gone) => {}
                 Some(Verdict::Kept(words)) => copied += words,
@@ -79,7 +87,7 @@ impl Ledger {
             if BLOCKS_AHEAD <= self.available(table) || COPIED_AHEAD * words < copied {
                 return;
             }
-            if self.clean(table, now) {
+            if self.clean(table, now).is_some() {
                 continue;
             }
             match self.judge_next(table, now, true) {

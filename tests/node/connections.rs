@@ -79,6 +79,32 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
+fn a_request_is_answered_whatever_comes_after_it() {
+    let node = Node::start(&[]);
+    let body = r#"{"key":"a","data":{}}"#;
+    for after in ["\r\n", "G", "garbage garbage\r\n\r\n"] {
+        let mut client = node.client();
+        let head = "POST /api HTTP/1.1\r\nhost: localhost\r\ncontent-length: 21\r\n\r\n";
+        client.send(format!("{head}{body}{after}").as_bytes()).unwrap();
+        assert_eq!(client.receive().unwrap().status, 200, "{after:?}");
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_is_not_read_from() {
+    let node = Node::start(&[]);
+    let value = format!(r#"{{"key":"a","data":{{"x":"{}"}}}}"#, "x".repeat(1_000_000));
+    assert_eq!(node.post("/api", &value).status, 200);
+    let mut client = node.client();
+    let requests = "GET /api?key=a HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(1_000);
+    client.send(requests.as_bytes()).unwrap();
+    // The first answer is there, the others wait with the requests.
+    assert_eq!(client.receive().unwrap().status, 200);
+    let hits = node.get("/status").json()["requests"]["hits"].as_u64().unwrap();
+    assert!(hits < 100, "{hits}");
+}
+
+#[test]
 fn a_web_page_cannot_reach_a_local_node() {
     let node = Node::start(&[]);
     let mut client = node.client();

@@ -44,6 +44,10 @@ fn a_request_that_never_ends_does_not_hold_up_the_drain() {
     endless.send(b"POST /api HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{").unwrap();
     assert_eq!(node.get("/").status, 200);
     node.signal(Signal::TERM);
+    node.wait_for_line("draining");
+    let refused = node.get("/readyz");
+    assert_eq!((refused.status, refused.message().contains("draining")), (503, true));
+    assert_eq!(refused.header("retry-after"), Some("1"));
     let (status, took) = node.wait();
     assert!(status.success() && took < Duration::from_secs(5), "{status:?} {took:?}");
     assert!(endless.is_closed());

@@ -53,6 +53,11 @@ fn a_value_known_by_its_version_is_not_sent_again_and_parts_can_be_asked_for() {
     let part = client.request_with("GET", "/v1/a/k", &[("range", "bytes=2-4")], "");
     assert_eq!((part.status, &*part.body), (206, "234"));
     assert_eq!(part.header("content-range"), Some("bytes 2-4/10"));
+    let spliced = [("range", "bytes=2-4"), ("if-range", "\"other\"")];
+    assert_eq!(client.request_with("GET", "/v1/a/k", &spliced, "").status, 200);
+    let same = [("range", "bytes=2-4"), ("if-range", &*etag)];
+    assert_eq!(client.request_with("GET", "/v1/a/k", &same, "").status, 206);
+    assert_eq!(client.request_with("HEAD", "/v1/a/k", &same, "").status, 200);
     let outside = client.request_with("GET", "/v1/a/k", &[("range", "bytes=10-")], "");
     assert_eq!((outside.status, outside.header("content-range")), (416, Some("bytes */10")));
 }
@@ -63,7 +68,7 @@ fn a_value_ends_with_its_time_to_live_and_its_memory_comes_back() {
     let mut client = node.client();
     let hour = client.request("PUT", "/v1/default/long?ttl=1h", "x");
     assert_eq!(hour.status, 201);
-    let control = [("cache-control", "public, max-age=7200")];
+    let control = [("cache-control", "public, Max-Age=7200")];
     assert_eq!(client.request_with("PUT", "/v1/default/control", &control, "x").status, 201);
     let left = |client: &mut crate::http::Client, key: &str| -> u64 {
         let found = client.request("GET", &format!("/v1/default/{key}"), "");
@@ -97,6 +102,9 @@ fn one_cache_is_seen_through_both_apis() {
     };
     assert_eq!(data(&mut client, "list"), json!([1, 2.5]));
     assert_eq!(data(&mut client, "text"), json!("plain \"text\""));
+    let with_charset = [("content-type", "application/json; charset=utf-8")];
+    client.request_with("PUT", "/v1/default/charset", &with_charset, r#"{"n":1}"#);
+    assert_eq!(data(&mut client, "charset"), json!({"n": 1}));
     assert_eq!(data(&mut client, "broken"), json!("{\"a\":"));
     let object = client.request("GET", "/v1/default/object", "");
     assert_eq!(
@@ -126,6 +134,7 @@ fn wrong_requests_are_told_what_is_wrong_and_change_nothing() {
         ("PUT", "/v1/a/k?tll=5s", ("x", "y"), "v", 400, "parameter tll is unknown; allowed: ttl"),
         ("PUT", "/v1/a/k", ("content-type", &*long_type), "v", 400, "content-type is wrong"),
         ("PUT", "/v1/a/k", ("if-match", "*"), "v", 501, "if-match is not in this version"),
+        ("PUT", "/v1/a/k", ("content-encoding", "gzip"), "v", 501, "content-encoding is not in"),
         ("PUT", "/v1/a/k", ("cache-tag", "a"), "v", 501, "cache-tag is not in this version"),
         ("DELETE", "/v1/a/k", ("if-match", "*"), "", 501, "if-match is not in this version"),
         ("GET", "/v1/a/k?lease=10s", ("x", "y"), "", 400, "parameter lease is unknown"),

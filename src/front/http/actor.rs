@@ -12,10 +12,9 @@ use tracing::{debug, warn};
 use super::{Phase, Shared, connection};
 use crate::limits::ACCEPT_PAUSE;
 
-/// What a connection over the cap is told before it is closed.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
-retry-after: 1\r\nconnection: close\r\ncontent-length: 46\r\n\r\n\
-{\"message\":\"too many connections; try again\"}\n";
+/// What a connection is told that is not served, with 503.
+const FULL: &str = "too many connections; try again";
+const DRAINING: &str = "node is draining; ask another";
 
 pub(super) enum DoorMsg {
     /// The accept loop is over.
@@ -85,7 +84,7 @@ fn crash() -> Result<(), ActorProcessingErr> {
 
 async fn accept_loop(door: Arc<Shared>, _teller: TellOnDrop) {
     let mut phase = door.phase.subscribe();
-    while *phase.borrow_and_update() == Phase::Open {
+    while *phase.borrow_and_update() != Phase::Closed {
         tokio::select! {
             accepted = door.listener.accept() => match accepted {
                 Ok((stream, _)) => take(&door, stream),
@@ -97,18 +96,39 @@ async fn accept_loop(door: Arc<Shared>, _teller: TellOnDrop) {
     }
 }
 
-/// Serves a connection in a task of its own, or refuses it where there are too many.
+/// Serves a connection in a task of its own, or refuses it.
 fn take(door: &Arc<Shared>, stream: TcpStream) {
     door.counts.accepted.count();
+    if *door.phase.borrow() != Phase::Open {
+        return refuse(door, stream, DRAINING);
+    }
     let Ok(permit) = Arc::clone(&door.vacancies).try_acquire_owned() else {
         door.counts.refused.count();
-        // As much as fits at once: a client that is not there to read it must not cost more.
-        drop(stream.try_write(FULL));
-        return;
+        return refuse(door, stream, FULL);
     };
     let door = Arc::clone(door);
     tokio::spawn(async move {
         connection::serve(&door, stream).await;
+        drop(permit);
+    });
+}
+
+/// Answers 503, whatever is asked, and closes once the client had time to read it.
+fn refuse(door: &Arc<Shared>, stream: TcpStream, message: &str) {
+    // Beyond so many at a time a connection is just closed: refusing must cost less than serving.
+    let Ok(permit) = Arc::clone(&door.refusals).try_acquire_owned() else { return };
+    door.counts.answers[4].count();
+    let body = format!("{{\"message\":\"{message}\"}}");
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    tokio::spawn(async move {
+        // A new connection takes this much at once, or is gone.
+        drop(stream.writable().await);
+        drop(stream.try_write(answer.as_bytes()));
+        connection::linger(stream).await;
         drop(permit);
     });
 }

@@ -6,9 +6,9 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, W
 use serde::Serialize;
 use warp::reply::Response;
 
+use crate::cache::CrashError;
 use crate::command::Reply;
 use crate::error::Error;
-use crate::supervision::CrashError;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 

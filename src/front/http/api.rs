@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use hyper::{Method, StatusCode};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use warp::reply::Response;
@@ -96,7 +97,7 @@ impl Api {
             Method::POST | Method::PUT => {
                 let bytes_max = self.cache.value_bytes_max() + HTTP_ENVELOPE_BYTES_MAX;
                 let body = body::read(parts.body, parts.content_length, bytes_max).await?;
-                self.post(&body).await
+                self.post(&body.bytes).await
             }
             Method::DELETE => self.delete(&parts.query).await,
             _ => Err(Refusal::method("GET, HEAD, POST, PUT, DELETE")),
@@ -114,11 +115,11 @@ impl Api {
         }
         let length = parts.content_length;
         let body = body::read(parts.body, length, HTTP_QUERY_BODY_BYTES_MAX).await?;
-        let (name, query) = if body.is_empty() {
+        let (name, query) = if body.bytes.is_empty() {
             let params = Params::new(&parts.query);
             (Name::from_params(params)?, Query::from_params(params)?)
         } else {
-            let posted = Posted::parse(&body)?;
+            let posted = Posted::parse(&body.bytes)?;
             let name = posted.name()?.ok_or_else(key_missing)?;
             let Some(cmd) = &posted.cmd else {
                 return Err(Refusal::bad_request(
@@ -138,13 +139,13 @@ impl Api {
         let name = posted.name()?;
         let data = posted.object()?;
         let Some(name) = name else {
-            let id = self.cache.put_next(put_of(Key::from_static("unnamed"), data)).await?;
+            let unnamed = put_of(Key::from_static("unnamed"), data);
+            let (id, reply) = self.cache.put_next(unnamed).await?;
+            stored(&reply)?;
             return Ok(raw_json(StatusCode::OK, format!("{{\"id\":{id},\"data\":{data}}}")));
         };
         let reply = self.cache.run_one(Command::Put(put_of(name.to_key()?, data))).await?;
-        if reply == Reply::Stored(Stored::TooLarge) {
-            return Err(Refusal::too_large_for_shard());
-        }
+        stored(&reply)?;
         let mut body = Vec::with_capacity(data.len() + 64);
         match name {
             Name::Key(_) => body.push(b'{'),
@@ -164,7 +165,7 @@ impl Api {
         let reply = self.cache.run_one(Command::Delete(name.to_key()?)).await?;
         let mut body = vec![];
         name.write(&mut body);
-        let is_deleted = reply == Reply::Deleted(true);
+        let Reply::Deleted(is_deleted) = reply else { return Err(Refusal::unexpected(&reply)) };
         body.extend_from_slice(format!(",\"deleted\":{is_deleted}}}").as_bytes());
         Ok(raw_json(StatusCode::OK, body))
     }
@@ -276,6 +277,15 @@ fn integer_of(text: &str) -> Option<&str> {
     Some(if text == "-0" { "0" } else { text })
 }
 
+/// Whether the value of a put without a condition is there now.
+fn stored(reply: &Reply) -> Result<(), Refusal> {
+    match reply {
+        Reply::Stored(Stored::Created(_) | Stored::Replaced(_) | Stored::Unchanged(_)) => Ok(()),
+        Reply::Stored(Stored::TooLarge) => Err(Refusal::too_large_for_shard()),
+        reply => Err(Refusal::unexpected(reply)),
+    }
+}
+
 fn put_of(key: Key, data: &str) -> Put {
     Put {
         key,
@@ -295,12 +305,25 @@ fn put_of(key: Key, data: &str) -> Put {
 fn json_of(entry: &Entry) -> Result<Cow<'_, str>, Refusal> {
     match (&entry.media, std::str::from_utf8(&entry.value)) {
         (MediaType::Json, Ok(json)) => Ok(Cow::Borrowed(json)),
+        (MediaType::Other(name), Ok(json)) if is_json(name) && is_valid(json) => {
+            Ok(Cow::Borrowed(json))
+        }
         (_, Ok(text)) => Ok(Cow::Owned(json_string(text))),
         (_, Err(_)) => Err(Refusal::new(
             StatusCode::NOT_ACCEPTABLE,
             "the value is neither JSON nor text; allowed: reading it at /v1/default/KEY",
         )),
     }
+}
+
+/// Whether a media type is JSON with parameters, as many clients send it (`; charset=utf-8`).
+fn is_json(name: &[u8]) -> bool {
+    let essence = name.split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
+}
+
+fn is_valid(json: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(json).is_ok()
 }
 
 fn json_string(text: &str) -> String {

@@ -3,19 +3,31 @@
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use hyper::StatusCode;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::answer::Refusal;
-use crate::limits::HTTP_BODY_TIMEOUT;
+use crate::limits::{HTTP_BODY_BYTES_SMALL, HTTP_BODY_BYTES_TOTAL_MAX, HTTP_BODY_TIMEOUT};
+
+/// Bytes that large bodies may take together, all connections and doors of the process.
+static ROOM: Semaphore = Semaphore::const_new(HTTP_BODY_BYTES_TOTAL_MAX);
+
+/// A body that was read, and its place among all that are in memory.
+#[derive(Debug)]
+pub(super) struct Body {
+    pub(super) bytes: Bytes,
+    _place: Option<SemaphorePermit<'static>>,
+}
 
 /// Reads a body of at most `bytes_max`.
 ///
 /// A body that says it is longer is not read at all, and one that does not say is read up to there.
+/// A large one waits until there is room for it, within the time a body has.
 pub(super) async fn read<S, B>(
     body: S,
     content_length: Option<u64>,
     bytes_max: usize,
-) -> Result<Bytes, Refusal>
+) -> Result<Body, Refusal>
 where
     S: Stream<Item = Result<B, warp::Error>> + Send,
     B: Buf,
@@ -24,13 +36,28 @@ where
     if bytes_max < bytes_said {
         return Err(too_long(bytes_max));
     }
-    match timeout(HTTP_BODY_TIMEOUT, collect(body, bytes_said, bytes_max)).await {
+    let reading = async {
+        let bytes_most = if content_length.is_some() { bytes_said } else { bytes_max };
+        let place = take_place(bytes_most).await;
+        collect(body, bytes_said, bytes_max).await.map(|bytes| Body { bytes, _place: place })
+    };
+    match timeout(HTTP_BODY_TIMEOUT, reading).await {
         Ok(read) => read,
         Err(_) => {
             let message = format!("body not received within {} s", HTTP_BODY_TIMEOUT.as_secs());
             Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, message))
         }
     }
+}
+
+/// A place for so many bytes; `None` for a body that is too small to need one.
+async fn take_place(bytes: usize) -> Option<SemaphorePermit<'static>> {
+    if bytes <= HTTP_BODY_BYTES_SMALL {
+        return None;
+    }
+    // The largest body has all the room to itself. The semaphore is never closed.
+    let permits = u32::try_from(bytes.min(HTTP_BODY_BYTES_TOTAL_MAX)).unwrap_or(u32::MAX);
+    ROOM.acquire_many(permits).await.ok()
 }
 
 async fn collect<S, B>(body: S, bytes_said: usize, bytes_max: usize) -> Result<Bytes, Refusal>
@@ -50,6 +77,9 @@ where
         // Most bodies come in one piece, which is taken as it is.
         if collected.is_empty() && bytes == bytes_said {
             return Ok(chunk.copy_to_bytes(bytes));
+        }
+        if collected.is_empty() {
+            collected.reserve(bytes_said.max(bytes));
         }
         collected.extend_from_slice(&chunk.copy_to_bytes(bytes));
     }
@@ -75,10 +105,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_up_to_its_limit_is_read_whole() {
-        assert_eq!(read(body(&["abc"]), Some(3), 3).await.unwrap(), "abc");
-        assert_eq!(read(body(&["ab", "c"]), Some(3), 3).await.unwrap(), "abc");
-        assert_eq!(read(body(&["ab", "c"]), None, 3).await.unwrap(), "abc");
-        assert_eq!(read(body(&[]), None, 3).await.unwrap(), "");
+        assert_eq!(read(body(&["abc"]), Some(3), 3).await.unwrap().bytes, "abc");
+        assert_eq!(read(body(&["ab", "c"]), Some(3), 3).await.unwrap().bytes, "abc");
+        assert_eq!(read(body(&["ab", "c"]), None, 3).await.unwrap().bytes, "abc");
+        assert_eq!(read(body(&[]), None, 3).await.unwrap().bytes, "");
     }
 
     #[tokio::test]

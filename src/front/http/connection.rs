@@ -20,6 +20,7 @@ use super::routes::Routes;
 use super::{Phase, Shared};
 use crate::limits::{
     HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_LINGER_BYTES_MAX, HTTP_LINGER_TIMEOUT,
+    HTTP_TARGET_BYTES_MAX,
 };
 
 /// How a connection ended.
@@ -46,7 +47,7 @@ pub(super) async fn serve(door: &Arc<Shared>, stream: TcpStream) {
     let mut http = http1::Builder::new();
     // Its timer starts while a connection idles; ours knows the difference.
     http.header_read_timeout(None);
-    http.max_buf_size(HTTP_HEADER_BYTES_MAX).max_headers(HTTP_HEADERS_MAX).pipeline_flush(true);
+    http.max_buf_size(HTTP_HEADER_BYTES_MAX).max_headers(HTTP_HEADERS_MAX);
     let mut connection = http.serve_connection(io, service);
 
     let mut phase = door.phase.subscribe();
@@ -82,7 +83,7 @@ pub(super) async fn serve(door: &Arc<Shared>, stream: TcpStream) {
     let stream = connection.into_parts().io.into_inner();
     match end {
         End::Served if activity.has_unread() => linger(stream.into_inner()).await,
-        End::Malformed(reason) => refuse(stream, &reason).await,
+        End::Malformed(reason) => refuse(door, stream, &reason).await,
         End::Served | End::Cut => {}
     }
 }
@@ -112,12 +113,11 @@ async fn answer(
     Ok(response)
 }
 
-/// Tells a client what is wrong with what it sent, where hyper has not done so.
-///
-/// hyper writes an answer without a body, and keeps it to itself if there are more bytes to be read.
-async fn refuse(stream: NotedStream, reason: &hyper::Error) {
+/// Tells a client what is wrong with what it sent, in place of hyper's answer without a body.
+async fn refuse(door: &Shared, stream: NotedStream, reason: &hyper::Error) {
     debug!(%reason, "request is malformed");
-    if stream.is_in_header() {
+    if stream.has_held_back() {
+        door.counts.answers[3].count();
         let (status, message) = refusal_of(reason);
         let body = format!("{{\"message\":\"{message}\"}}");
         let head = format!(
@@ -138,7 +138,7 @@ fn refusal_of(reason: &hyper::Error) -> (StatusCode, String) {
         return (StatusCode::BAD_REQUEST, message);
     }
     if text.contains("URI") {
-        let message = "target is too long; allowed: up to 65534 bytes".to_owned();
+        let message = format!("target is too long; allowed: up to {HTTP_TARGET_BYTES_MAX} bytes");
         return (StatusCode::URI_TOO_LONG, message);
     }
     let message = format!(
@@ -152,7 +152,7 @@ fn refusal_of(reason: &hyper::Error) -> (StatusCode, String) {
 ///
 /// Closing it at once would reset it, and a client whose connection is reset does not see the answer
 /// that was on its way.
-async fn linger(mut stream: TcpStream) {
+pub(super) async fn linger(mut stream: TcpStream) {
     let discard = async {
         stream.shutdown().await?;
         tokio::io::copy(&mut stream.take(HTTP_LINGER_BYTES_MAX), &mut tokio::io::sink()).await

@@ -24,7 +24,7 @@ pub(super) struct Activity {
     wait: AtomicU8,
     /// When a request began to come in last, in milliseconds after `opened`.
     since_ms: AtomicU64,
-    /// Whether the client took some of an answer since the timer looked.
+    /// Whether an answer was made, or some of one taken, since a request began or the timer looked.
     has_sent: AtomicBool,
     /// Whether an answer was given before its request was read to the end.
     has_unread: AtomicBool,
@@ -87,14 +87,14 @@ impl Activity {
         self.wait.store(Wait::Next as u8, Ordering::Relaxed);
     }
 
-    /// Bytes came in. Returns whether they are the first of a request.
-    fn received(&self, now: impl FnOnce() -> Instant) -> bool {
-        let is_first = matches!(self.wait(), Wait::FirstByte | Wait::Next);
-        if is_first {
+    /// Bytes came in.
+    fn received(&self, now: impl FnOnce() -> Instant) {
+        if matches!(self.wait(), Wait::FirstByte | Wait::Next) {
             self.note(now());
+            // Only what is taken from here on shows that an earlier answer is still being read.
+            self.has_sent.store(false, Ordering::Relaxed);
             self.wait.store(Wait::Header as u8, Ordering::Relaxed);
         }
-        is_first
     }
 
     fn sent(&self) {
@@ -111,7 +111,9 @@ impl Activity {
         let Some(limit) = wait.limit() else { return Some(now + HTTP_HEADER_TIMEOUT) };
         let mut due =
             self.opened + Duration::from_millis(self.since_ms.load(Ordering::Relaxed)) + limit;
-        if due <= now && wait == Wait::Next && self.has_sent.swap(false, Ordering::Relaxed) {
+        // While an answer goes out slowly, the next request waits in hyper, its header read or not.
+        let may_be_taking = matches!(wait, Wait::Next | Wait::Header);
+        if due <= now && may_be_taking && self.has_sent.swap(false, Ordering::Relaxed) {
             self.note(now);
             due = now + limit;
         }
@@ -138,18 +140,31 @@ impl Activity {
 pub(super) struct NotedStream {
     stream: TcpStream,
     activity: Arc<Activity>,
-    /// Whether bytes went out since the last request began to come in.
-    has_answered: bool,
+    /// Whether an answer of hyper's own was held back.
+    has_held_back: bool,
 }
+
+/// The beginning of hyper's own answers to what is malformed, and what tells them from ours: they
+/// have no body, and each refusal of ours has one.
+const REFUSAL: &[u8] = b"HTTP/1.1 4";
+const NO_BODY: &[u8] = b"\r\ncontent-length: 0\r\n";
 
 impl NotedStream {
     pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
-        Self { stream, activity, has_answered: false }
+        Self { stream, activity, has_held_back: false }
     }
 
-    /// Whether the client is owed the answer to one request that is not complete, and no other.
-    pub(super) fn is_in_header(&self) -> bool {
-        !self.has_answered && self.activity.wait() == Wait::Header
+    /// Whether the client is still owed the answer to what was malformed.
+    pub(super) fn has_held_back(&self) -> bool {
+        self.has_held_back
+    }
+
+    /// Takes an answer of hyper's own for written, so that one with a message can take its place.
+    fn hold_back(&mut self, bytes: &[u8]) -> bool {
+        let is_refusal = bytes.starts_with(REFUSAL)
+            && bytes.windows(NO_BODY.len()).any(|window| window == NO_BODY);
+        self.has_held_back |= is_refusal;
+        is_refusal
     }
 
     pub(super) fn inner(&self) -> &TcpStream {
@@ -160,9 +175,8 @@ impl NotedStream {
         self.stream
     }
 
-    fn note_sent(&mut self, sent: &Poll<io::Result<usize>>) {
+    fn note_sent(&self, sent: &Poll<io::Result<usize>>) {
         if matches!(sent, Poll::Ready(Ok(_))) {
-            self.has_answered = true;
             self.activity.sent();
         }
     }
@@ -176,8 +190,8 @@ impl AsyncRead for NotedStream {
     ) -> Poll<io::Result<()>> {
         let filled = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if filled < buffer.filled().len() && self.activity.received(Instant::now) {
-            self.has_answered = false;
+        if filled < buffer.filled().len() {
+            self.activity.received(Instant::now);
         }
         read
     }
@@ -189,6 +203,9 @@ impl AsyncWrite for NotedStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.hold_back(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let sent = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.note_sent(&sent);
         sent
@@ -199,6 +216,11 @@ impl AsyncWrite for NotedStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let [only] = slices
+            && self.hold_back(only)
+        {
+            return Poll::Ready(Ok(only.len()));
+        }
         let sent = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.note_sent(&sent);
         sent
@@ -276,6 +298,22 @@ mod tests {
             now = activity.next_look(now).unwrap();
         }
         assert!(overdue_after(&activity, now) <= 2 * HTTP_IDLE_TIMEOUT);
+    }
+
+    #[test]
+    fn a_slow_reader_may_have_sent_its_next_request_already() {
+        let opened = Instant::now();
+        let activity = Activity::new(opened);
+        activity.received(|| opened);
+        activity.request_began();
+        activity.request_ended();
+        activity.received(|| opened);
+        let mut now = opened;
+        while now < opened + 4 * HTTP_HEADER_TIMEOUT {
+            activity.sent();
+            now = activity.next_look(now).unwrap();
+        }
+        assert!(overdue_after(&activity, now) <= 2 * HTTP_HEADER_TIMEOUT);
     }
 
     #[test]

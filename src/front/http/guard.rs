@@ -27,10 +27,9 @@ pub(super) struct KnownHost(OnceLock<HeaderValue>);
 
 enum Rule {
     Token(Secret),
-    /// Hosts that may be named besides loopback; `is_public` if the listener is off loopback.
+    /// Clients must name this machine; the listener may be off loopback.
     Local {
         listener: IpAddr,
-        is_public: bool,
     },
 }
 
@@ -40,10 +39,7 @@ impl Guard {
     pub fn new(addr: SocketAddr, token: Option<Secret>) -> Self {
         match token {
             Some(token) => Self(Rule::Token(token)),
-            None => {
-                let (listener, is_public) = (addr.ip(), !addr.ip().is_loopback());
-                Self(Rule::Local { listener, is_public })
-            }
+            None => Self(Rule::Local { listener: addr.ip() }),
         }
     }
 
@@ -55,13 +51,13 @@ impl Guard {
     pub(super) fn check<B>(&self, request: &Request<B>, known: &KnownHost) -> Result<(), Refusal> {
         match &self.0 {
             Rule::Token(token) => check_token(request, token),
-            Rule::Local { listener, is_public } => {
-                let is_ours = |host: &str| is_ours(host, *listener, *is_public);
+            Rule::Local { listener } => {
+                let is_ours = |host: &str| is_ours(host, *listener);
                 if !known.is_named_by(request) {
                     check_host(request, is_ours)?;
                     known.learn(request);
                 }
-                check_origin(request.headers(), is_ours)
+                check_origin(request.headers(), |host| is_ours_locally(host, *listener))
             }
         }
     }
@@ -122,6 +118,8 @@ fn check_host<B>(request: &Request<B>, is_ours: impl Fn(&str) -> bool) -> Result
     }
 }
 
+/// A page may ask if this node served it (its `Origin` is the `Host` asked for), or if it comes from
+/// this machine.
 fn check_origin(headers: &HeaderMap, is_ours: impl Fn(&str) -> bool) -> Result<(), Refusal> {
     let Some(origin) = only(headers, &ORIGIN)? else {
         return Ok(());
@@ -129,8 +127,9 @@ fn check_origin(headers: &HeaderMap, is_ours: impl Fn(&str) -> bool) -> Result<(
     // Other schemes, and `null`, are pages that no server of ours has sent.
     let authority =
         origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")).unwrap_or("");
+    let is_same = only(headers, &HOST)?.is_some_and(|host| host.eq_ignore_ascii_case(authority));
     match without_port(authority) {
-        Some(name) if is_ours(name) => Ok(()),
+        Some(name) if is_same || is_ours(name) => Ok(()),
         Some(_) | None => Err(foreign(&ORIGIN, origin)),
     }
 }
@@ -167,17 +166,22 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
 
 /// Whether `host`, without its port, is this machine as a client near it names it.
 ///
-/// On a listener off loopback that is any address and any name without a dot: browsers resolve
+/// On a listener off loopback that is any address and any name without a dot: a browser resolves
 /// neither through a foreign name server.
-fn is_ours(host: &str, listener: IpAddr, is_public: bool) -> bool {
-    let host = host.trim_end_matches('.');
-    if host.eq_ignore_ascii_case("localhost") {
-        return true;
-    }
-    match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-        Ok(address) => address.is_loopback() || address == listener || is_public,
-        Err(_) => is_public && !host.is_empty() && !host.contains('.'),
-    }
+fn is_ours(host: &str, listener: IpAddr) -> bool {
+    let is_public = !listener.is_loopback();
+    let is_plain = || address_of(host).is_some() || (!host.is_empty() && !host.contains('.'));
+    is_ours_locally(host, listener) || (is_public && is_plain())
+}
+
+/// Whether `host`, without its port, is this machine and no other.
+fn is_ours_locally(host: &str, listener: IpAddr) -> bool {
+    let is_named = host.trim_end_matches('.').eq_ignore_ascii_case("localhost");
+    is_named || address_of(host).is_some_and(|a| a.is_loopback() || a == listener)
+}
+
+fn address_of(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 fn foreign(name: &HeaderName, value: &str) -> Refusal {
@@ -263,6 +267,11 @@ mod tests {
         assert_eq!(status(&public, &[("host", "10.0.0.1:4000")]), 200);
         assert_eq!(status(&public, &[("host", "smache-1:4000")]), 200);
         assert_eq!(status(&public, &[("host", "evil.example")]), 403);
+        let page = |origin| [("host", "10.0.0.1:4000"), ("origin", origin)];
+        assert_eq!(status(&public, &page("http://10.0.0.1:4000")), 200);
+        for origin in ["http://203.0.113.7", "http://10.0.0.1:8000", "http://smache-1"] {
+            assert_eq!(status(&public, &page(origin)), 403, "{origin}");
+        }
     }
 
     #[test]

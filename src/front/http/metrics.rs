@@ -15,9 +15,8 @@ use warp::reply::Response;
 
 use super::answer::{Refusal, raw_json};
 use super::operations::only_get;
-use crate::cache::{Cache, NodeState, ShardStatus, Status};
+use crate::cache::{Cache, NodeState, ShardStatus, Status, Tree};
 use crate::metrics::{self, HttpCounts};
-use crate::supervision::Tree;
 
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -56,7 +55,7 @@ fn cache_families(status: &Status, tree: &Tree) -> Vec<Family> {
     vec![
         counter(metrics::HITS, "Reads that found an entry", one(requests.hits)),
         counter(metrics::MISSES, "Reads that found none", one(requests.misses)),
-        counter(metrics::WRITES, "Writes applied", one(requests.writes)),
+        counter(metrics::WRITES, "Writes that changed something", one(requests.writes)),
         counter(metrics::EVICTIONS, "Entries evicted", one(requests.evictions)),
         counter(metrics::EXPIRATIONS, "Entries expired", one(requests.expirations)),
         gauge(metrics::ENTRIES, "Entries held", of_shards(|shard| shard.entries)),

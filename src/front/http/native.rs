@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use hyper::header::{
-    AGE, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
-    IF_MATCH, IF_NONE_MATCH, RANGE,
+    AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
+    HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
 };
 use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -29,9 +29,12 @@ const NODE: HeaderName = HeaderName::from_static("smache-node");
 
 /// Headers that change what a write means, and come with a later version: to pass over them would
 /// do something else than was asked.
-const NOT_YET: [HeaderName; 4] = [
+const NOT_YET: [HeaderName; 7] = [
+    CONTENT_ENCODING,
+    CONTENT_RANGE,
     IF_MATCH,
     IF_NONE_MATCH,
+    IF_UNMODIFIED_SINCE,
     HeaderName::from_static("cache-tag"),
     HeaderName::from_static("smache-lease"),
 ];
@@ -66,7 +69,10 @@ impl Native {
         match parts.method {
             Method::GET | Method::HEAD => {
                 params.only(&[])?;
-                self.get(&key, headers).await
+                let is_get = parts.method == Method::GET;
+                // A part is of the answer to GET alone (RFC 9110, 14.2).
+                let part = if is_get { headers.get(RANGE) } else { None };
+                self.get(&key, headers, part).await
             }
             Method::PUT => {
                 refuse_not_yet(headers)?;
@@ -74,8 +80,8 @@ impl Native {
                 let ttl = ttl_of(params, headers)?;
                 let media = media_of(headers)?;
                 let bytes_max = self.cache.value_bytes_max();
-                let value = body::read(parts.body, parts.content_length, bytes_max).await?;
-                self.put(key, value, media, ttl).await
+                let body = body::read(parts.body, parts.content_length, bytes_max).await?;
+                self.put(key, body.bytes.clone(), media, ttl).await
             }
             Method::DELETE => {
                 refuse_not_yet(headers)?;
@@ -86,7 +92,12 @@ impl Native {
         }
     }
 
-    async fn get(&self, key: &Key, headers: &HeaderMap) -> Result<Response, Refusal> {
+    async fn get(
+        &self,
+        key: &Key,
+        headers: &HeaderMap,
+        part: Option<&HeaderValue>,
+    ) -> Result<Response, Refusal> {
         let Some(entry) = self.cache.get(key).await? else {
             return Err(Refusal::new(StatusCode::NOT_FOUND, "key is absent"));
         };
@@ -96,14 +107,17 @@ impl Native {
             (StatusCode::NOT_MODIFIED, None, Bytes::new())
         } else {
             let length = entry.value.len();
-            match headers.get(RANGE).map_or(Ranged::Whole, |range| Range::read(range, length)) {
+            // Parts of two versions must not be put together (RFC 9110, 13.1.5).
+            let is_same = headers.get(IF_RANGE).is_none_or(|known| *known == etag);
+            let range = part.filter(|_| is_same);
+            match range.map_or(Ranged::Whole, |range| Range::read(range, length)) {
                 Ranged::Whole => (StatusCode::OK, None, entry.value.clone()),
                 Ranged::Part(Range { first, last }) => {
                     let range = format!("bytes {first}-{last}/{length}");
                     (StatusCode::PARTIAL_CONTENT, Some(range), entry.value.slice(first..=last))
                 }
                 Ranged::Outside => {
-                    let message = format!("range is outside the value; allowed: 0 to {length}");
+                    let message = format!("range is outside the value, which has {length} bytes");
                     let refusal = Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, message);
                     return Err(refusal.with(CONTENT_RANGE, &format!("bytes */{length}")));
                 }
@@ -204,7 +218,7 @@ fn refuse_not_yet(headers: &HeaderMap) -> Result<(), Refusal> {
 fn ttl_of(params: Params<'_>, headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
     let text = match params.single("ttl")? {
         Some(ttl) => ttl.into_owned(),
-        None => match headers.get(CACHE_CONTROL).and_then(max_age_of) {
+        None => match headers.get_all(CACHE_CONTROL).iter().find_map(max_age_of) {
             Some(seconds) => seconds.to_owned(),
             None => return Ok(None),
         },
@@ -220,7 +234,8 @@ fn ttl_of(params: Params<'_>, headers: &HeaderMap) -> Result<Option<Duration>, R
 
 fn max_age_of(value: &HeaderValue) -> Option<&str> {
     let directives = value.to_str().ok()?.split(',');
-    directives.map(str::trim).find_map(|directive| directive.strip_prefix("max-age="))
+    let mut named = directives.filter_map(|directive| directive.trim().split_once('='));
+    named.find_map(|(name, value)| name.eq_ignore_ascii_case("max-age").then_some(value))
 }
 
 /// A number with one of the units of the contract; without one it is seconds.
