@@ -5,7 +5,7 @@
 #![allow(missing_docs, reason = "criterion's macros write undocumented functions")]
 
 use bytes::Bytes;
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use smache::cache::Cache;
 use smache::command::{Command, Condition, Put, Reply};
 use smache::config::{Config, LogFormat};
@@ -49,20 +49,20 @@ fn gets() -> Vec<Command> {
     (0..RECORDS).map(|n| Command::Get(Key::new(format!("key-{n}")).unwrap())).collect()
 }
 
-async fn in_batches(cache: &Cache, round: u64) {
-    for reply in cache.run(puts(round)).await.unwrap() {
+async fn in_batches(cache: &Cache, puts: Vec<Command>, gets: Vec<Command>) {
+    for reply in cache.run(puts).await.unwrap() {
         assert!(matches!(reply, Ok(Reply::Stored(_))));
     }
-    for reply in cache.run(gets()).await.unwrap() {
+    for reply in cache.run(gets).await.unwrap() {
         assert!(matches!(reply, Ok(Reply::Found(Some(_)))));
     }
 }
 
-async fn one_by_one(cache: &Cache, round: u64) {
-    for put in puts(round) {
+async fn one_by_one(cache: &Cache, puts: Vec<Command>, gets: Vec<Command>) {
+    for put in puts {
         assert!(cache.run_one(put).await.is_ok());
     }
-    for get in gets() {
+    for get in gets {
         assert!(matches!(cache.run_one(get).await, Ok(Reply::Found(Some(_)))));
     }
 }
@@ -74,18 +74,24 @@ fn facade(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("10,000 records written, then read");
     group.sample_size(20);
     group.bench_function("in two batches", |bencher| {
-        bencher.iter(|| {
+        let commands = || {
             round += 1;
-            runtime.block_on(in_batches(node.cache(), round));
-        });
+            (puts(round), gets())
+        };
+        let run = |(puts, gets)| runtime.block_on(in_batches(node.cache(), puts, gets));
+        bencher.iter_batched(commands, run, BatchSize::PerIteration);
     });
     group.bench_function("one by one, from one task", |bencher| {
-        bencher.iter(|| {
+        let commands = || {
             round += 1;
+            (puts(round), gets())
+        };
+        let run = |(puts, gets)| {
             let cache = node.cache().clone();
-            let task = runtime.spawn(async move { one_by_one(&cache, round).await });
+            let task = runtime.spawn(async move { one_by_one(&cache, puts, gets).await });
             runtime.block_on(task).unwrap();
-        });
+        };
+        bencher.iter_batched(commands, run, BatchSize::PerIteration);
     });
     group.finish();
     runtime.block_on(node.stop());

@@ -7,6 +7,12 @@ port=${PORT:-4040}
 url=http://127.0.0.1:$port
 keys=2000
 
+# The node of this demonstration needs no secret, and is the only one that may be crashed.
+unset SMACHE_TOKEN SMACHE_TOKEN_FILE
+if curl --silent --output /dev/null "$url/livez"; then
+    echo "port $port is in use; allowed: another one, as PORT=… $0" >&2
+    exit 1
+fi
 cargo build --locked --release --quiet
 smache=target/release/smache
 export SMACHE_URL=$url

@@ -91,10 +91,10 @@ impl Cache {
             let commands_max = BATCH_COMMANDS_MAX;
             return Err(Error::BatchTooLarge { commands: commands.len(), commands_max });
         }
-        let checks: Vec<_> = commands.iter().map(|command| self.check(command)).collect();
-        if checks.iter().all(Result::is_ok) {
+        if commands.iter().all(|command| self.check(command).is_ok()) {
             return Ok(self.inner.router.run(commands, clock::now()).await);
         }
+        let checks: Vec<_> = commands.iter().map(|command| self.check(command)).collect();
         let allowed = commands.into_iter().zip(&checks).filter(|(_, check)| check.is_ok());
         let allowed = allowed.map(|(command, _)| command).collect();
         let mut replies = self.inner.router.run(allowed, clock::now()).await.into_iter();

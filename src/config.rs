@@ -264,6 +264,7 @@ mod tests {
             "shards = \"0\" (from --shards): allowed: a whole number from 1 to 1024"
         );
         for (flags, name) in [
+            (["--shards", "-1"], "shards"),
             (["--http", "4000x"], "http"),
             (["--memory", "lots"], "memory"),
             (["--memory", "1KiB"], "memory"),

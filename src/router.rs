@@ -77,30 +77,48 @@ impl Router {
     ///
     /// As [`Shard::write`], for each command on its own.
     pub async fn run(&self, commands: Vec<Command>, now: Millis) -> Vec<Result<Reply, Error>> {
-        let mut replies: Vec<Option<Result<Reply, Error>>> = vec![None; commands.len()];
-        let mut groups: Vec<Vec<(usize, Command)>> = vec![vec![]; self.shards.len()];
-        for (at, command) in commands.into_iter().enumerate() {
+        let is_write = |command: &Command| matches!(command.scope(), Scope::Write(_));
+        let Some(first_write) = commands.iter().position(is_write) else {
+            return commands.iter().map(|command| self.read(command, now)).collect();
+        };
+        let mut replies = Vec::with_capacity(commands.len());
+        replies.extend(commands[..first_write].iter().map(|command| self.read(command, now)));
+        let mut groups: Vec<Group> = self.shards.iter().map(|_| Group::default()).collect();
+        for command in commands.into_iter().skip(first_write) {
             let (Scope::Read(key) | Scope::Write(key)) = command.scope();
             let shard = self.shard_index_of(key);
-            match command.scope() {
-                Scope::Read(key) if groups[shard].is_empty() => {
-                    replies[at] = Some(Ok(Reply::Found(self.shards[shard].get(key, now))));
-                }
-                Scope::Read(_) | Scope::Write(_) => groups[shard].push((at, command)),
+            let is_seen = is_write(&command) || !groups[shard].places.is_empty();
+            if is_seen {
+                groups[shard].places.push(replies.len());
+                groups[shard].commands.push(command);
+                // Until its shard has answered.
+                replies.push(Err(Error::Down { shard }));
+            } else {
+                replies.push(self.read(&command, now));
             }
         }
-        let writes = groups.into_iter().enumerate().filter(|(_, group)| !group.is_empty());
-        let writes = writes.map(|(shard, group)| async move {
-            let (places, commands): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-            let answers = self.shards[shard].write(commands).await;
-            (places, answers)
+        let writes = groups.into_iter().enumerate().filter(|(_, group)| !group.places.is_empty());
+        let writes = writes.map(|(shard, Group { places, commands })| async move {
+            (places, self.shards[shard].write(commands).await)
         });
         for (places, answers) in join_all(writes).await {
             for (at, answer) in places.into_iter().zip(answers) {
-                replies[at] = Some(answer);
+                replies[at] = answer;
             }
         }
-        // Every place was filled above: by a read, or by the shard's answer to its group.
-        replies.into_iter().flatten().collect()
+        replies
     }
+
+    /// The reply to a read.
+    fn read(&self, command: &Command, now: Millis) -> Result<Reply, Error> {
+        let (Scope::Read(key) | Scope::Write(key)) = command.scope();
+        Ok(Reply::Found(self.get(key, now)))
+    }
+}
+
+/// The commands of a batch that go to one shard, and their places in the batch.
+#[derive(Default)]
+struct Group {
+    places: Vec<usize>,
+    commands: Vec<Command>,
 }

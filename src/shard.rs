@@ -123,12 +123,13 @@ impl Shard {
     /// For each command on its own: [`Error::Busy`] if too many writes are waiting (nothing
     /// changed), [`Error::Timeout`] if it was not answered in time or [`Error::Down`] if the shard is
     /// gone for good (the write may have happened).
-    pub async fn write(&self, commands: Vec<Command>) -> Vec<Result<Reply, Error>> {
+    pub async fn write(&self, mut commands: Vec<Command>) -> Vec<Result<Reply, Error>> {
         let timeout = Err(Error::Timeout { shard: self.inner.id });
+        let mut replies = Vec::with_capacity(commands.len());
         let mut batches: Vec<(Batch, Result<(), Error>)> = vec![];
-        let mut commands = commands.into_iter().map(Write::new).peekable();
-        while commands.peek().is_some() {
-            batches.push((commands.by_ref().take(SHARD_BATCH_MAX).collect(), timeout.clone()));
+        while !commands.is_empty() {
+            let writes = commands.drain(..commands.len().min(SHARD_BATCH_MAX));
+            batches.push((writes.map(Write::new).collect(), timeout.clone()));
         }
         let all = async {
             for (batch, outcome) in &mut batches {
@@ -137,10 +138,9 @@ impl Shard {
         };
         // What it gives up keeps the outcome it began with.
         let _ = self.inner.pulse.limit(SHARD_CALL_BEATS, all).await;
-        let replies_of = |(batch, outcome): &(Batch, _)| {
-            batch.iter().map(|write| self.reply_of(write, outcome)).collect::<Vec<_>>()
-        };
-        let replies: Vec<_> = batches.iter().flat_map(replies_of).collect();
+        for (batch, outcome) in &batches {
+            replies.extend(batch.iter().map(|write| self.reply_of(write, outcome)));
+        }
         self.count(&replies);
         replies
     }

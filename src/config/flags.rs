@@ -6,44 +6,44 @@ use super::settings::Name;
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Flags {
     /// TOML file of settings under the names of these flags; unknown names are refused
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub(super) config: Option<String>,
     /// HTTP listener, or off (default 127.0.0.1:4000; env SMACHE_HTTP, or PORT for the port)
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", allow_hyphen_values = true)]
     http: Option<String>,
     /// Name of this node, unique in its cluster (default smache@localhost; env SMACHE_NODE)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     node: Option<String>,
     /// Shard actors, 1 to 1024 (default 4; env SMACHE_SHARDS, SHARD_LIMIT)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     shards: Option<String>,
     /// Bound on cached data and its index, all shards together (default 256MiB)
     /// (env SMACHE_MEMORY)
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     memory: Option<String>,
     /// Largest value accepted, up to 64MiB and a quarter of a shard's memory (default 1MiB)
     /// (env SMACHE_MAX_VALUE)
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     max_value: Option<String>,
     /// Redis protocol listener; not in this version, must be off (env SMACHE_RESP)
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", allow_hyphen_values = true)]
     resp: Option<String>,
     /// Listener for other nodes; not in this version, must be off (env SMACHE_CLUSTER)
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", allow_hyphen_values = true)]
     cluster: Option<String>,
     /// How other nodes reach this one; not in this version (env SMACHE_ADVERTISE)
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", allow_hyphen_values = true)]
     advertise: Option<String>,
     /// Other nodes to find; not in this version (env SMACHE_JOIN, UPLINK_NODE)
-    #[arg(long, value_name = "LIST")]
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     join: Option<String>,
     /// File with the cluster secret; checked, and used once nodes form clusters
     /// (env SMACHE_COOKIE_FILE, or SMACHE_COOKIE for the secret itself)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     cookie_file: Option<String>,
     /// File with the token clients must present (env SMACHE_TOKEN_FILE, or SMACHE_TOKEN for the
     /// token itself)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     token_file: Option<String>,
     /// Allow listening off loopback without secrets (env SMACHE_INSECURE)
     #[arg(long)]
@@ -52,10 +52,10 @@ pub struct Flags {
     #[arg(long)]
     demo: bool,
     /// off, error, warn, info, debug or trace, on standard error (default info; env SMACHE_LOG)
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(long, value_name = "LEVEL", allow_hyphen_values = true)]
     log: Option<String>,
     /// text or json (default text; env SMACHE_LOG_FORMAT)
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", allow_hyphen_values = true)]
     log_format: Option<String>,
 }
 
