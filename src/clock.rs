@@ -31,36 +31,48 @@ pub fn now() -> Millis {
 /// A coarse deadline for many who wait at once and are nearly always served in time.
 ///
 /// A timer for each of them would be set and taken back under a lock that all threads share, which
-/// costs as much as the write it guards. Here one task wakes whoever still waits, once a period.
+/// costs as much as the write it guards. Here one task wakes whoever still waits, once a period, and
+/// rests while nobody does.
 pub struct Pulse {
-    beat: Arc<Notify>,
+    signals: Arc<Signals>,
     task: JoinHandle<()>,
 }
 
+#[derive(Default)]
+struct Signals {
+    /// To the task: somebody waits for the next beat.
+    wanted: Notify,
+    /// From the task to all who wait.
+    beat: Notify,
+}
+
 impl Pulse {
-    /// A pulse that beats once a `period`, for as long as it is held. Needs a tokio runtime.
+    /// A pulse that beats once a `period` while it is waited for. Needs a tokio runtime.
     #[must_use]
     pub fn start(period: Duration) -> Self {
-        let beat = Arc::new(Notify::new());
-        let heart = Arc::clone(&beat);
+        let signals = Arc::new(Signals::default());
+        let heart = Arc::clone(&signals);
         let task = tokio::spawn(async move {
             loop {
+                heart.wanted.notified().await;
                 tokio::time::sleep(period).await;
-                heart.notify_waiters();
+                heart.beat.notify_waiters();
             }
         });
-        Self { beat, task }
+        Self { signals, task }
     }
 
     /// Waits for `future`, and gives it up at the beat after `beats` more: between `beats` and
-    /// `beats + 1` periods from now. `None` if it was given up.
+    /// `beats + 1` periods from now, `None` then.
     pub async fn limit<F: Future>(&self, beats: u32, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         for _ in 0..=beats {
+            // Kept by the task if it is about to beat: there is one more beat after that.
+            self.signals.wanted.notify_one();
             tokio::select! {
                 biased;
                 output = &mut future => return Some(output),
-                () = self.beat.notified() => {}
+                () = self.signals.beat.notified() => {}
             }
         }
         None
@@ -90,6 +102,17 @@ mod tests {
         let began = Instant::now();
         assert_eq!(pulse.limit(2, pending::<()>()).await, None);
         assert!((2 * PERIOD..=3 * PERIOD).contains(&began.elapsed()), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_later_is_served_after_a_rest() {
+        let pulse = Pulse::start(PERIOD);
+        for _ in 0..3 {
+            let began = Instant::now();
+            assert_eq!(pulse.limit(1, pending::<()>()).await, None);
+            assert!((PERIOD..=2 * PERIOD).contains(&began.elapsed()), "{:?}", began.elapsed());
+            tokio::time::sleep(10 * PERIOD).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]
