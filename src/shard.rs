@@ -193,10 +193,16 @@ impl Shard {
         let shard = self.inner.id;
         // A batch has at most SHARD_BATCH_MAX writes, far from what a u32 holds.
         let permits = batch.len() as u32;
-        for _ in 0..SHARD_ATTEMPTS_MAX {
+        for attempt in 0..SHARD_ATTEMPTS_MAX {
             let in_flight = Arc::clone(&self.inner.in_flight);
-            let permit =
-                in_flight.try_acquire_many_owned(permits).map_err(|_| Error::Busy { shard })?;
+            let Ok(permit) = in_flight.try_acquire_many_owned(permits) else {
+                // Only before an actor had it in its hands is it sure that nothing changed.
+                return Err(if attempt == 0 {
+                    Error::Busy { shard }
+                } else {
+                    Error::Down { shard }
+                });
+            };
             let (done, is_done) = oneshot::channel();
             let waiting = Waiting { batch: Arc::clone(batch), done, permit };
             if self.inner.inbox.add(waiting) {

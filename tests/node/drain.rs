@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::http::Client;
 use crate::process::Node;
 
 #[test]
@@ -37,12 +38,19 @@ fn a_drain_answers_what_has_begun_and_exits_with_0() {
     }
 }
 
+/// A request whose body never comes, and that the node has begun to read.
+fn begin_endless_request(node: &Node) -> Client {
+    let mut client = node.client();
+    client.send(b"POST /api HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{").unwrap();
+    // Connections are accepted in order.
+    assert_eq!(node.get("/").status, 200);
+    client
+}
+
 #[test]
 fn a_request_that_never_ends_does_not_hold_up_the_drain() {
     let mut node = Node::start(&[]);
-    let mut endless = node.client();
-    endless.send(b"POST /api HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{").unwrap();
-    assert_eq!(node.get("/").status, 200);
+    let mut endless = begin_endless_request(&node);
     node.signal(Signal::TERM);
     node.wait_for_line("draining");
     let refused = node.get("/readyz");
@@ -56,9 +64,7 @@ fn a_request_that_never_ends_does_not_hold_up_the_drain() {
 #[test]
 fn a_second_signal_ends_the_node_at_once() {
     let mut node = Node::start(&[]);
-    let mut endless = node.client();
-    endless.send(b"POST /api HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{").unwrap();
-    assert_eq!(node.get("/").status, 200);
+    let _endless = begin_endless_request(&node);
     node.signal(Signal::TERM);
     node.wait_for_line("draining");
     node.signal(Signal::TERM);

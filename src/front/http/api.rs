@@ -305,7 +305,7 @@ fn put_of(key: Key, data: &str) -> Put {
 fn json_of(entry: &Entry) -> Result<Cow<'_, str>, Refusal> {
     match (&entry.media, std::str::from_utf8(&entry.value)) {
         (MediaType::Json, Ok(json)) => Ok(Cow::Borrowed(json)),
-        (MediaType::Other(name), Ok(json)) if is_json(name) && is_valid(json) => {
+        (MediaType::Other(name), Ok(json)) if is_json(name) && is_valid_json(json) => {
             Ok(Cow::Borrowed(json))
         }
         (_, Ok(text)) => Ok(Cow::Owned(json_string(text))),
@@ -322,7 +322,7 @@ fn is_json(name: &[u8]) -> bool {
     essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
 }
 
-fn is_valid(json: &str) -> bool {
+pub(super) fn is_valid_json(json: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(json).is_ok()
 }
 

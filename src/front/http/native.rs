@@ -11,11 +11,10 @@ use hyper::header::{
 };
 use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
-use serde::de::IgnoredAny;
 use warp::reply::Response;
 
 use super::answer::Refusal;
-use super::api::Parts;
+use super::api::{Parts, is_valid_json};
 use super::body;
 use super::params::Params;
 use super::range::{Range, Ranged};
@@ -272,7 +271,7 @@ fn media_of(headers: &HeaderMap) -> Result<MediaType, Refusal> {
 /// The media type as it is kept: what is called JSON and is not keeps its name and nothing else, so
 /// that whatever is kept as JSON can be put into an answer as it is.
 fn checked(media: MediaType, value: &[u8]) -> MediaType {
-    let is_json = || from_utf8(value).is_ok_and(|v| serde_json::from_str::<IgnoredAny>(v).is_ok());
+    let is_json = || from_utf8(value).is_ok_and(is_valid_json);
     match media {
         MediaType::Json if !is_json() => MediaType::Other(Bytes::from_static(b"application/json")),
         media => media,
