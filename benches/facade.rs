@@ -10,6 +10,7 @@ use smache::cache::Cache;
 use smache::command::{Command, Condition, Put, Reply};
 use smache::config::{Config, LogFormat};
 use smache::entry::{Key, MediaType};
+use smache::member::NodeName;
 use smache::node::Node;
 use tokio::runtime::Runtime;
 use tracing::level_filters::LevelFilter;
@@ -22,7 +23,7 @@ const RECORDS: usize = 10_000;
 fn config() -> Config {
     Config {
         http: None,
-        node: "bench@localhost".to_owned(),
+        node: NodeName::new("bench@localhost").unwrap(),
         shards: 4.try_into().unwrap(),
         memory_bytes: 256 << 20,
         value_bytes_max: 1 << 20,

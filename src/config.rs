@@ -14,9 +14,11 @@ use std::num::NonZeroUsize;
 use bytesize::ByteSize;
 
 use crate::limits::{
-    MEMORY_BYTES_MAX, NODE_NAME_BYTES_MAX, SHARDS_MAX, TABLE_BYTES_MAX, TABLE_BYTES_MIN,
-    VALUE_BYTES_CEILING, VALUE_SHARE_MAX,
+    MEMORY_BYTES_MAX, SHARDS_MAX, TABLE_BYTES_MAX, TABLE_BYTES_MIN, VALUE_BYTES_CEILING,
+    VALUE_SHARE_MAX,
 };
+
+use crate::member::NodeName;
 
 pub use flags::Flags;
 pub use secret::Secret;
@@ -30,7 +32,7 @@ pub struct Config {
     /// Where the HTTP door listens; `None` for no door.
     pub http: Option<SocketAddr>,
     /// The name of the node, unique in its cluster.
-    pub node: String,
+    pub node: NodeName,
     /// How many shards write.
     pub shards: NonZeroUsize,
     /// The bound on cached data and its index, all shards together.
@@ -163,15 +165,8 @@ fn listener(text: &str) -> Parsed<Option<SocketAddr>> {
     })
 }
 
-fn node_name(text: &str) -> Parsed<String> {
-    let is_allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"\\,".contains(&byte);
-    if text.is_empty() || NODE_NAME_BYTES_MAX < text.len() || !text.bytes().all(is_allowed) {
-        return Err(format!(
-            "allowed: 1 to {NODE_NAME_BYTES_MAX} visible ASCII characters without quote, backslash \
-             and comma, like smache@localhost"
-        ));
-    }
-    Ok(text.to_owned())
+fn node_name(text: &str) -> Parsed<NodeName> {
+    NodeName::new(text).map_err(|wrong| wrong.to_string())
 }
 
 fn switch(text: &str) -> Parsed<bool> {

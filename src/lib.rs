@@ -1,7 +1,7 @@
 //! smache: a distributed cache served over HTTP, built from supervised actors.
 //!
 //! Layers, each naming itself and lower ones only: `limits`, `clock`, `metrics`; `entry`,
-//! `supervision`; `partition`; `command`, `error`; `config`, `table`; `shard`; `router`; `cache`;
+//! `member`, `supervision`; `partition`; `command`, `error`; `config`, `table`; `shard`; `router`; `cache`;
 //! `front`; `node`. Beside them stands `client`, which knows a node only over HTTP. `ARCHITECTURE.md` shows how they fit.
 
 pub mod limits;
@@ -9,6 +9,7 @@ pub mod clock;
 pub mod metrics;
 
 pub mod entry;
+pub mod member;
 pub mod supervision;
 
 pub mod partition;

@@ -112,7 +112,7 @@ impl Node {
         }
         let boot_id = getrandom::u64().map_err(NodeError::Random)?;
         let cache = Cache::new(
-            config.node.clone(),
+            config.node.to_string(),
             format!("{boot_id:016x}"),
             config.value_bytes_max,
             Router::new(shards),
@@ -127,7 +127,7 @@ impl Node {
         }
         cache.set_state(NodeState::Ready);
         let http_addr = http.as_ref().map_or("off".to_owned(), |(_, addr)| addr.to_string());
-        info!(node = config.node, http = http_addr, shards = config.shards, "node is ready");
+        info!(node = %config.node, http = http_addr, shards = config.shards, "node is ready");
         Ok(Self { cache, supervisor, http })
     }
 

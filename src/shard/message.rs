@@ -27,6 +27,9 @@ pub(super) enum ShardMsg {
     Crash,
 }
 
+// Never sent to another process.
+impl ractor::Message for ShardMsg {}
+
 /// A batch that waits for the actor.
 pub(super) struct Waiting {
     pub(super) batch: Batch,

@@ -162,6 +162,9 @@ enum SupervisorMsg {
     StopChildren(RpcReplyPort<()>),
 }
 
+// Never sent to another process.
+impl ractor::Message for SupervisorMsg {}
+
 struct SupervisorActor;
 
 struct SupervisorArgs {
@@ -332,7 +335,9 @@ impl Actor for SupervisorActor {
                 drop(last_state);
                 state.restart(&cell, reason.as_deref().unwrap_or("stopped"), &me).await;
             }
-            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
+            SupervisionEvent::ActorStarted(_)
+            | SupervisionEvent::ProcessGroupChanged(_)
+            | SupervisionEvent::PidLifecycleEvent(_) => {}
         }
         Ok(())
     }

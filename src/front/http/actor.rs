@@ -23,6 +23,9 @@ pub(super) enum DoorMsg {
     Crash,
 }
 
+// Never sent to another process.
+impl ractor::Message for DoorMsg {}
+
 pub(super) struct DoorActor;
 
 /// The accept loop; it ends with the actor that started it.
