@@ -52,7 +52,7 @@ use self::index::Index;
 use self::ledger::Ledger;
 use self::record::Head;
 use self::sync::{AtomicU64, Ordering};
-use crate::entry::{Entry, Key, MediaType, Millis, Tags};
+use crate::entry::{Key, Known, MediaType, Millis, Tags};
 use crate::limits::{
     BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BLOCKS_MIN, ENTRY_BYTES_MAX, ENTRY_SHARE_MAX,
     TABLE_BYTES_MAX, TABLE_BYTES_MIN,
@@ -132,6 +132,17 @@ pub enum Put {
     TooLarge,
 }
 
+/// What became of something that was known elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// It was newer, and is what is known here from now on.
+    Taken,
+    /// As much or more was known here; nothing changed.
+    Older,
+    /// It is over [`TableReader::entry_bytes_max`]; nothing changed.
+    TooLarge,
+}
+
 /// What a tick did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tick {
@@ -148,8 +159,8 @@ pub struct Cursor(u32);
 /// What one step of a scan found.
 #[derive(Clone, Debug)]
 pub struct ScanStep {
-    /// Entries, in no particular order.
-    pub entries: Vec<(Key, Entry)>,
+    /// Keys and what is known of them, in no particular order.
+    pub found: Vec<(Key, Known)>,
     /// Where to go on; `None` at the end.
     pub next: Option<Cursor>,
 }

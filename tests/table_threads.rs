@@ -110,7 +110,8 @@ fn what_is_always_there_is_always_found_while_the_index_grows_and_chains_move() 
                         let mut cursor = Some(Cursor::default());
                         while let Some(at) = cursor {
                             let step = reader.scan(at, 100, NOW, |_| true);
-                            for (key, entry) in step.entries {
+                            for (key, known) in step.found {
+                                let Some(entry) = known.into_entry(NOW) else { continue };
                                 let bytes = key.as_bytes().try_into().expect("eight bytes");
                                 let number = u64::from_le_bytes(bytes);
                                 check(number, &entry.value);

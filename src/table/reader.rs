@@ -6,7 +6,7 @@ use super::index::{self, Item, Position};
 use super::record::View;
 use super::sync::{AtomicU64, Ordering};
 use super::{Table, TableReader, TableStats};
-use crate::entry::{Entry, Key, Millis};
+use crate::entry::{Entry, Key, Known, Millis};
 
 /// A read met a change and has to look again.
 pub(super) struct Moved;
@@ -22,6 +22,13 @@ impl TableReader {
     #[must_use]
     pub fn get(&self, key: &Key, now: Millis) -> Option<Entry> {
         self.table.get(key, now)
+    }
+
+    /// What is known of `key`, also that it was deleted or has ended; `None` if nothing is.
+    #[must_use]
+    pub fn known(&self, key: &Key) -> Option<Known> {
+        let position = Position::of(self.table.hash_key(key));
+        self.table.look_up(key, position, known)
     }
 
     /// What the table holds and has done, as of the last write.
@@ -41,27 +48,43 @@ impl Table {
     #[inline]
     pub(super) fn get(&self, key: &Key, now: Millis) -> Option<Entry> {
         let position = Position::of(self.hash_key(key));
+        self.look_up(key, position, |view| readable(view, now)).flatten()
+    }
+
+    /// What `read` makes of the record of `key`; `None` if there is none.
+    #[inline]
+    fn look_up<T>(
+        &self,
+        key: &Key,
+        position: Position,
+        read: impl Fn(&View<'_>) -> T,
+    ) -> Option<T> {
         loop {
-            match self.search(key, position, now) {
-                Ok(entry) => return entry,
+            match self.search(key, position, &read) {
+                Ok(found) => return found,
                 Err(Moved) => std::hint::spin_loop(),
             }
         }
     }
 
     #[inline]
-    fn search(&self, key: &Key, position: Position, now: Millis) -> Result<Option<Entry>, Moved> {
+    fn search<T>(
+        &self,
+        key: &Key,
+        position: Position,
+        read: impl Fn(&View<'_>) -> T,
+    ) -> Result<Option<T>, Moved> {
         let bucket = self.index.layout().bucket_of(position);
         let mut chain = self.index.chain(&self.blocks, bucket);
         for (slot, item) in chain.by_ref().filter(|(_, item)| item.may_be(position)) {
             let view = self.view(slot, item)?;
-            let entry = view.is_of(key).then(|| readable(&view, now));
+            let found = view.is_of(key).then(|| read(&view));
             if !view.is_whole() {
                 return Err(Moved);
             }
-            if let Some(entry) = entry {
+            if found.is_some() {
                 count_hit(slot, item);
-                return Ok(entry);
+                return Ok(found);
             }
         }
         match chain.is_intact() && self.index.layout().bucket_of(position) == bucket {
@@ -83,6 +106,14 @@ impl Table {
 pub(super) fn readable(view: &View<'_>, now: Millis) -> Option<Entry> {
     let is_gone = view.head.is_tombstone || view.head.is_expired(now);
     (!is_gone).then(|| view.entry())
+}
+
+/// What the record says, whether or not it has ended.
+pub(super) fn known(view: &View<'_>) -> Known {
+    match view.head.is_tombstone {
+        true => Known::Deleted(view.head.version, view.head.expires_at.unwrap_or_default()),
+        false => Known::Entry(view.entry()),
+    }
 }
 
 /// Counts a hit, unless enough were counted: a key that is always read is never written to.

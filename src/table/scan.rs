@@ -7,12 +7,12 @@
 use super::index::Position;
 use super::reader::{self, Moved};
 use super::{Cursor, ScanStep, Table, TableReader};
-use crate::entry::{Entry, Key, Millis};
+use crate::entry::{Key, Known, Millis};
 use crate::limits::{SCAN_STEP_BUCKETS_MAX, SCAN_STEP_BYTES_MAX};
 
 impl TableReader {
-    /// The next entries from `cursor` on that `is_wanted` says yes to: about `entries_max`, whole
-    /// buckets of a few.
+    /// What is known of the next keys from `cursor` on that `is_wanted` says yes to: about
+    /// `entries_max` of them, whole buckets of a few, and nothing that has ended at `now`.
     ///
     /// A step is bounded in entries, in bytes and in buckets looked at, so it may well come back
     /// with nothing and a cursor to go on from.
@@ -24,20 +24,30 @@ impl TableReader {
         now: Millis,
         is_wanted: impl Fn(&Key) -> bool,
     ) -> ScanStep {
-        let mut step = ScanStep { entries: Vec::new(), next: Some(cursor) };
+        let mut step = ScanStep { found: Vec::new(), next: Some(cursor) };
         let mut bytes = 0;
         for _ in 0..SCAN_STEP_BUCKETS_MAX {
             let Some(Cursor(at)) = step.next else { break };
-            if entries_max <= step.entries.len() || SCAN_STEP_BYTES_MAX <= bytes {
+            if entries_max <= step.found.len() || SCAN_STEP_BYTES_MAX <= bytes {
                 break;
             }
-            let len = step.entries.len();
-            let after = self.table.scan_bucket(Position(at), now, &is_wanted, &mut step.entries);
+            let len = step.found.len();
+            let after = self.table.scan_bucket(Position(at), now, &is_wanted, &mut step.found);
             step.next = after.map(|position| Cursor(position.0));
-            bytes += step.entries[len..].iter().map(|(_, entry)| entry.value.len()).sum::<usize>();
+            bytes +=
+                step.found[len..].iter().map(|(key, known)| bytes_of(key, known)).sum::<usize>();
         }
         step
     }
+}
+
+/// About what a key and what is known of it take.
+fn bytes_of(key: &Key, known: &Known) -> usize {
+    let value_len = match known {
+        Known::Entry(entry) => entry.value.len(),
+        Known::Deleted(..) => 0,
+    };
+    key.as_bytes().len() + value_len
 }
 
 impl Table {
@@ -47,13 +57,13 @@ impl Table {
         from: Position,
         now: Millis,
         is_wanted: &impl Fn(&Key) -> bool,
-        entries: &mut Vec<(Key, Entry)>,
+        found: &mut Vec<(Key, Known)>,
     ) -> Option<Position> {
-        let len = entries.len();
+        let len = found.len();
         loop {
-            match self.try_scan_bucket(from, now, is_wanted, entries) {
+            match self.try_scan_bucket(from, now, is_wanted, found) {
                 Ok(after) => return after,
-                Err(Moved) => entries.truncate(len),
+                Err(Moved) => found.truncate(len),
             }
         }
     }
@@ -63,7 +73,7 @@ impl Table {
         from: Position,
         now: Millis,
         is_wanted: &impl Fn(&Key) -> bool,
-        entries: &mut Vec<(Key, Entry)>,
+        found: &mut Vec<(Key, Known)>,
     ) -> Result<Option<Position>, Moved> {
         let layout = self.index.layout();
         let (bucket, after) = (layout.bucket_of(from), layout.after(from));
@@ -80,11 +90,11 @@ impl Table {
             if !is_here || !is_wanted(&key) {
                 continue;
             }
-            let entry = reader::readable(&view, now);
+            let known = (!view.head.is_expired(now)).then(|| reader::known(&view));
             if !view.is_whole() {
                 return Err(Moved);
             }
-            entries.extend(entry.map(|entry| (key, entry)));
+            found.extend(known.map(|known| (key, known)));
         }
         let layout = self.index.layout();
         let is_same = layout.bucket_of(from) == bucket && layout.after(from) == after;

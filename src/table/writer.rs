@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::chain::Chains;
 use super::index::{Item, Position};
 use super::ledger::{Ledger, Which};
 use super::record::{Head, Run, View};
 use super::sync::{AtomicU64, Ordering};
-use super::{NewEntry, Parked, Put, Table, TableReader, TableWriter, Tick, fault, restart};
-use crate::entry::{Entry, Key, MediaType, Millis, Tags, Version};
+use super::{Merge, NewEntry, Parked, Put, Table, TableReader, TableWriter, Tick, fault, restart};
+use crate::entry::{Entry, Key, Known, MediaType, Millis, Tags, Version};
 
 /// Entries to a bucket of eight words before the index grows: more, and too many of them spill.
 const ENTRIES_PER_BUCKET: u64 = 7;
@@ -58,17 +60,20 @@ impl TableWriter {
 
     /// Removes an entry and remembers until `until` that and when that was; whether there was one.
     ///
-    /// The version of the deletion is what [`version_of`](Self::version_of) says from then on.
+    /// The deletion is what [`TableReader::known`] says from then on.
     pub fn bury(&mut self, key: &Key, until: Millis, now: Millis) -> bool {
         self.change(|ledger, table| ledger.bury_key(table, key, until, now))
     }
 
-    /// The version of the last write of `key` that is known: of its entry or of its tombstone.
-    #[must_use]
-    pub fn version_of(&self, key: &Key, now: Millis) -> Option<Version> {
-        let position = Position::of(self.table.hash_key(key));
-        let found = find(&self.table, key, position)?;
-        (!found.view.head.is_expired(now)).then_some(found.view.head.version)
+    /// Takes over what is known of `key` elsewhere, under the version it has there, unless as much
+    /// or more is known here. All later versions are greater than that one in any case.
+    pub fn merge(&mut self, key: &Key, known: &Known, now: Millis) -> Merge {
+        self.change(|ledger, table| ledger.merge(table, key, known, now))
+    }
+
+    /// Forgets what is known of `key`, if that is still of `version`; whether it was.
+    pub fn forget(&mut self, key: &Key, version: Version) -> bool {
+        self.change(|ledger, table| ledger.forget(table, key, version))
     }
 
     /// Makes all later versions greater than one that was seen elsewhere.
@@ -136,10 +141,8 @@ impl Ledger {
     fn delete(&mut self, table: &Table, key: &Key, now: Millis) -> bool {
         let position = Position::of(table.hash_key(key));
         let Some(found) = find(table, key, position) else { return false };
-        let is_there = found.is_readable(now);
-        self.drop_entry(table, position, &found.view, found.slot);
-        self.note_death(table, found.view.head.words());
-        is_there
+        self.remove(table, position, &found);
+        found.is_readable(now)
     }
 
     fn bury_key(&mut self, table: &Table, key: &Key, until: Millis, now: Millis) -> bool {
@@ -155,6 +158,59 @@ impl Ledger {
             run.write(&table.blocks, &head, key, &nothing);
         });
         is_there
+    }
+
+    fn merge(&mut self, table: &Table, key: &Key, known: &Known, now: Millis) -> Merge {
+        let hash = table.hash_key(key);
+        self.clock = self.clock.max(known.version());
+        let found = find(table, key, Position::of(hash));
+        if found.as_ref().is_some_and(|found| known.version() <= found.view.head.version) {
+            return Merge::Older;
+        }
+        let nothing = Entry {
+            value: Bytes::new(),
+            media: MediaType::Bytes,
+            version: known.version(),
+            expires_at: None,
+            tags: Tags::default(),
+        };
+        let (entry, expires_at, is_deleted) = match known {
+            Known::Entry(entry) => (entry, entry.expires_at, false),
+            Known::Deleted(_, until) => (&nothing, Some(*until), true),
+        };
+        let Entry { value, media, tags, .. } = entry;
+        let new = NewEntry { value, media, expires_at, tags };
+        let head = Head::new(key, &new, known.version());
+        let head = if is_deleted { head.into_tombstone() } else { head };
+        if table.entry_words_max() < head.words() {
+            return Merge::TooLarge;
+        }
+        if head.is_expired(now) {
+            // What it replaced has ended with it.
+            if let Some(found) = found {
+                self.remove(table, Position::of(hash), &found);
+            }
+            return Merge::Taken;
+        }
+        self.store(table, (key, hash), &head, found, now, |run| {
+            run.write(&table.blocks, &head, key, &new);
+        });
+        Merge::Taken
+    }
+
+    fn forget(&mut self, table: &Table, key: &Key, version: Version) -> bool {
+        let position = Position::of(table.hash_key(key));
+        let found = find(table, key, position);
+        let Some(found) = found.filter(|found| found.view.head.version == version) else {
+            return false;
+        };
+        self.remove(table, position, &found);
+        true
+    }
+
+    fn remove(&mut self, table: &Table, position: Position, found: &Found<'_>) {
+        self.drop_entry(table, position, &found.view, found.slot);
+        self.note_death(table, found.view.head.words());
     }
 
     /// Writes a record and publishes it, in place of what was found before if there was anything.
