@@ -176,7 +176,12 @@ impl Cache {
                 let (bytes, bytes_max) = (put.value.len(), self.inner.value_bytes_max);
                 Err(Error::ValueTooLarge { bytes, bytes_max })
             }
-            Command::Put(_) | Command::Get(_) | Command::Delete(_) | Command::NextId(_) => Ok(()),
+            Command::Put(_)
+            | Command::Get(_)
+            | Command::Delete(_)
+            | Command::NextId(_)
+            | Command::Merge(..)
+            | Command::Forget(..) => Ok(()),
         }
     }
 }

@@ -5,7 +5,8 @@
 
 use bytes::Bytes;
 
-use crate::entry::{Entry, Key, MediaType, Millis, Version};
+use crate::entry::{Entry, Key, Known, MediaType, Millis, Version};
+use crate::partition::{Slot, slot_of};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,19 @@ pub enum Command {
     /// The next number of the counter under this name, from 1. It is held outside the entries, so
     /// that it is never evicted.
     NextId(Key),
+    /// What another node knows of a key, if it is newer than what is known here.
+    Merge(Key, Known),
+    /// The end of what is known of a key, if it is still of that version: another node has it.
+    Forget(Key, Version),
+}
+
+/// A command and the slot of its key, computed once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routed {
+    /// The slot of its key.
+    pub slot: Slot,
+    /// What to do.
+    pub command: Command,
 }
 
 /// A value to write.
@@ -57,6 +71,10 @@ pub enum Reply {
     Deleted(bool),
     /// Of `NextId`.
     Id(u64),
+    /// Of `Merge`: whether it was newer.
+    Merged(bool),
+    /// Of `Forget`: whether there was something to forget.
+    Forgotten(bool),
 }
 
 /// What became of a `Put`.
@@ -89,7 +107,32 @@ impl Command {
     pub fn scope(&self) -> Scope<'_> {
         match self {
             Self::Get(key) => Scope::Read(key),
-            Self::Put(Put { key, .. }) | Self::Delete(key) | Self::NextId(key) => Scope::Write(key),
+            Self::Put(Put { key, .. })
+            | Self::Delete(key)
+            | Self::NextId(key)
+            | Self::Merge(key, _)
+            | Self::Forget(key, _) => Scope::Write(key),
         }
+    }
+
+    /// The key it is about.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        let (Scope::Read(key) | Scope::Write(key)) = self.scope();
+        key
+    }
+}
+
+impl Routed {
+    /// The command with the slot of its key.
+    #[must_use]
+    pub fn new(command: Command) -> Self {
+        Self { slot: slot_of(command.key().as_bytes()), command }
+    }
+
+    /// The key it is about.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        self.command.key()
     }
 }

@@ -26,6 +26,9 @@ pub struct Key {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Namespace(Bytes);
 
+/// The namespace of [`Key::of_counter`].
+const COUNTERS: &[u8] = b"#";
+
 /// Why bytes cannot be a key or a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -153,6 +156,20 @@ impl Key {
         Self { namespace: Namespace(Bytes::new()), bytes }
     }
 
+    /// The name under which the counter `name` moves between nodes: in a namespace that no client can
+    /// name.
+    #[must_use]
+    pub fn of_counter(name: &Self) -> Self {
+        Self { namespace: Namespace(Bytes::from_static(COUNTERS)), bytes: name.bytes.clone() }
+    }
+
+    /// The counter that moves under this name, if it is one.
+    #[must_use]
+    pub fn counter_name(&self) -> Option<Self> {
+        let is_counter = self.namespace.0 == COUNTERS;
+        is_counter.then(|| Self { namespace: Namespace::default(), bytes: self.bytes.clone() })
+    }
+
     /// The bytes of the key, without its namespace.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -182,6 +199,19 @@ impl Namespace {
             return Ok(Self::default());
         }
         Ok(Self(Bytes::copy_from_slice(name.as_bytes())))
+    }
+
+    /// Checks a namespace as [`Self::as_bytes`] gives it, from another node.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`]; the empty name is `default` and that of counters is allowed too.
+    pub fn from_peer(bytes: Bytes) -> Result<Self, NameError> {
+        if bytes.is_empty() || bytes == COUNTERS {
+            return Ok(Self(bytes));
+        }
+        let name = std::str::from_utf8(&bytes).map_err(|_| NameError::Namespace)?;
+        Self::new(name)
     }
 
     /// The bytes of the name; empty for `default`.

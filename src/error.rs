@@ -3,6 +3,8 @@
 //! Each variant says whether the write may have happened, as a client must know that before it
 //! tries again. Doors translate these into their protocol, each in one function.
 
+use std::sync::Arc;
+
 /// Why a command has no reply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -23,6 +25,24 @@ pub enum Error {
     Down {
         /// The shard that was asked.
         shard: usize,
+    },
+    /// This node does not have the slot, or not any more. Nothing changed.
+    #[error("another node has slot {slot}; try again")]
+    NotHere {
+        /// The slot of the key.
+        slot: u16,
+    },
+    /// The owner of the key cannot be reached. Nothing changed.
+    #[error("{owner} owns the key and cannot be reached; try again")]
+    Unreachable {
+        /// The node that owns it, or what is known of it.
+        owner: Arc<str>,
+    },
+    /// The owner of the key did not answer in time. The write may have happened.
+    #[error("{owner} owns the key and did not answer; the write may have happened")]
+    Unanswered {
+        /// The node that owns it.
+        owner: Arc<str>,
     },
     /// The value is over `--max-value`. Nothing changed.
     #[error("value has {bytes} bytes; allowed: up to {bytes_max}")]
@@ -53,8 +73,10 @@ impl Error {
     #[must_use]
     pub fn may_have_happened(&self) -> bool {
         match self {
-            Self::Timeout { .. } | Self::Down { .. } => true,
+            Self::Timeout { .. } | Self::Down { .. } | Self::Unanswered { .. } => true,
             Self::Busy { .. }
+            | Self::NotHere { .. }
+            | Self::Unreachable { .. }
             | Self::ValueTooLarge { .. }
             | Self::BatchTooLarge { .. }
             | Self::IdsTaken { .. } => false,

@@ -121,6 +121,11 @@ pub const ID_ATTEMPTS_MAX: usize = 1_024;
 /// How long ids are tried, before the one that is under way.
 pub const ID_SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long it is remembered that a key was deleted, while there are other nodes.
+///
+/// An older entry that arrives later than this, from a node that was cut off for as long, comes back.
+pub const TOMBSTONE_TTL: Duration = Duration::from_secs(60);
+
 /// Commands in one call of the facade.
 pub const BATCH_COMMANDS_MAX: usize = 10_000;
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use ractor::SpawnErr;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -15,7 +16,7 @@ use crate::config::Config;
 use crate::front::http::{Guard, HttpDoor};
 use crate::limits::DRAIN_TIMEOUT;
 use crate::router::Router;
-use crate::shard::Shard;
+use crate::shard::{Gate, Shard};
 use crate::supervision::Supervisor;
 use crate::table::{Limit, Table, TableConfig};
 
@@ -101,12 +102,13 @@ impl Node {
         listener: Option<(TcpListener, SocketAddr)>,
         supervisor: Supervisor,
     ) -> Result<Self, NodeError> {
+        let gate = Arc::new(Gate::default());
         let mut shards = Vec::with_capacity(config.shards.get());
         for id in 0..config.shards.get() {
             let memory_bytes = config.memory_bytes / config.shards;
             let seed = getrandom::u64().map_err(NodeError::Random)?;
             let table = TableConfig { memory_bytes, seed, limit: Limit::Memory };
-            let (shard, spec) = Shard::new(id, Table::new(&table));
+            let (shard, spec) = Shard::new(id, Table::new(&table), Arc::clone(&gate));
             supervisor.add(spec).await?;
             shards.push(shard);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use crate::command::{Command, Reply, Scope};
+use crate::command::{Command, Reply, Routed, Scope};
 use crate::entry::{Entry, Key, Millis};
 use crate::error::Error;
 use crate::partition::{Slot, slot_of};
@@ -64,7 +64,7 @@ impl Router {
             Scope::Read(key) => return Ok(Reply::Found(self.get(key, now))),
             Scope::Write(key) => self.shard_of(key),
         };
-        shard.write_one(command).await
+        shard.write_one(Routed::new(command)).await
     }
 
     /// Has commands done, those of one shard in order and with one message, and returns what became
@@ -90,7 +90,7 @@ impl Router {
             let is_seen = is_write(&command) || !groups[shard].places.is_empty();
             if is_seen {
                 groups[shard].places.push(replies.len());
-                groups[shard].commands.push(command);
+                groups[shard].commands.push(Routed::new(command));
                 // Until its shard has answered.
                 replies.push(Err(Error::Down { shard }));
             } else {
@@ -120,5 +120,5 @@ impl Router {
 #[derive(Default)]
 struct Group {
     places: Vec<usize>,
-    commands: Vec<Command>,
+    commands: Vec<Routed>,
 }

@@ -4,6 +4,7 @@
 //! and so does its inbox: writes that were waiting are done by the next actor, inside their deadline.
 
 mod actor;
+mod gate;
 mod message;
 
 use std::sync::{Arc, Mutex};
@@ -12,15 +13,17 @@ use ractor::{Actor, ActorRef};
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::clock::Pulse;
-use crate::command::{Command, Reply, Stored};
-use crate::entry::{Entry, Key, Millis};
+use crate::command::{Reply, Routed, Stored};
+use crate::entry::{Entry, Key, Known, Millis, Version};
 use crate::error::Error;
 use crate::limits::{
     SHARD_ATTEMPTS_MAX, SHARD_BATCH_MAX, SHARD_CALL_BEAT, SHARD_CALL_BEATS, SHARD_IN_FLIGHT_MAX,
 };
 use crate::metrics::Counter;
 use crate::supervision::{ChildSpec, Kind, Running};
-use crate::table::{Table, TableReader, TableStats};
+use crate::table::{Cursor, ScanStep, Table, TableReader, TableStats};
+
+pub use gate::Gate;
 
 use actor::{Holding, ShardActor};
 use message::{Batch, Inbox, ShardMsg, Waiting, Write};
@@ -36,7 +39,7 @@ struct Inner {
     reader: TableReader,
     /// The actor that writes now, published whenever one is started.
     actor: watch::Receiver<Option<ActorRef<ShardMsg>>>,
-    inbox: Arc<Inbox>,
+    holding: Arc<Holding>,
     in_flight: Arc<Semaphore>,
     /// The deadline of those who wait for the actor.
     pulse: Pulse,
@@ -69,19 +72,19 @@ pub struct ShardStats {
 }
 
 impl Shard {
-    /// The shard of `table`, and how its actor is started. Needs a tokio runtime.
+    /// The shard of `table`, and how its actor is started. What `gate` does not let through is not
+    /// written. Needs a tokio runtime.
     #[must_use]
-    pub fn new(id: usize, table: Arc<Table>) -> (Self, ChildSpec) {
+    pub fn new(id: usize, table: Arc<Table>, gate: Arc<Gate>) -> (Self, ChildSpec) {
         let (actor_tx, actor) = watch::channel(None);
         let in_flight = Arc::new(Semaphore::new(SHARD_IN_FLIGHT_MAX));
         let reader = table.reader();
-
-        let inbox = Arc::new(Inbox::default());
-        let holding = Holding { table, inbox: Arc::clone(&inbox), counters: Mutex::default() };
-        let holding = Arc::new(holding);
+        let (inbox, counters) = (Inbox::default(), Mutex::default());
+        let holding = Arc::new(Holding { table, inbox, counters, gate });
+        let held = Arc::clone(&holding);
         let actor_tx = Arc::new(actor_tx);
         let spec = ChildSpec::new(format!("shard-{id}"), Kind::Shard, move |supervisor| {
-            let (holding, actor_tx) = (Arc::clone(&holding), Arc::clone(&actor_tx));
+            let (holding, actor_tx) = (Arc::clone(&held), Arc::clone(&actor_tx));
             async move {
                 let started =
                     ShardActor::spawn_linked(None, ShardActor, holding, supervisor).await?;
@@ -94,7 +97,7 @@ impl Shard {
         });
         let pulse = Pulse::start(SHARD_CALL_BEAT);
         let counts = Counts::default();
-        let inner = Inner { id, reader, actor, inbox, in_flight, pulse, counts };
+        let inner = Inner { id, reader, actor, holding, in_flight, pulse, counts };
         (Self { inner: Arc::new(inner) }, spec)
     }
 
@@ -114,6 +117,47 @@ impl Shard {
         self.inner.reader.get(key, now)
     }
 
+    /// What is known of `key`, also that it was deleted or has ended.
+    #[must_use]
+    pub fn known(&self, key: &Key) -> Option<Known> {
+        self.inner.holding.known(&self.inner.reader, key)
+    }
+
+    /// What is known of the next keys from `cursor` on, as [`TableReader::scan`].
+    #[must_use]
+    pub fn scan(
+        &self,
+        cursor: Cursor,
+        entries_max: usize,
+        now: Millis,
+        is_wanted: impl Fn(&Key) -> bool,
+    ) -> ScanStep {
+        self.inner.reader.scan(cursor, entries_max, now, is_wanted)
+    }
+
+    /// Every counter, under the name it moves by.
+    #[must_use]
+    pub fn counters(&self) -> Vec<(Key, Known)> {
+        self.inner.holding.counters()
+    }
+
+    /// The greatest version that was written here or seen from elsewhere.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.inner.reader.version()
+    }
+
+    /// Waits until all that was sent to the writer before is done.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shard::write`]; it may not be done then.
+    pub async fn barrier(&self) -> Result<(), Error> {
+        let nothing: Batch = Arc::new([]);
+        let passed = self.inner.pulse.limit(SHARD_CALL_BEATS, self.write_batch(&nothing)).await;
+        passed.unwrap_or(Err(Error::Timeout { shard: self.inner.id }))
+    }
+
     /// Has the writer do `commands`, in order, and returns what became of each.
     ///
     /// A read among them sees the writes before it.
@@ -121,9 +165,10 @@ impl Shard {
     /// # Errors
     ///
     /// For each command on its own: [`Error::Busy`] if too many writes are waiting (nothing
-    /// changed), [`Error::Timeout`] if it was not answered in time or [`Error::Down`] if the shard is
-    /// gone for good (the write may have happened).
-    pub async fn write(&self, mut commands: Vec<Command>) -> Vec<Result<Reply, Error>> {
+    /// changed), [`Error::NotHere`] if its slot is another node's by now (nothing changed),
+    /// [`Error::Timeout`] if it was not answered in time or [`Error::Down`] if the shard is gone for
+    /// good (the write may have happened).
+    pub async fn write(&self, mut commands: Vec<Routed>) -> Vec<Result<Reply, Error>> {
         let timeout = Err(Error::Timeout { shard: self.inner.id });
         let mut replies = Vec::with_capacity(commands.len());
         let mut batches: Vec<(Batch, Result<(), Error>)> = vec![];
@@ -150,7 +195,7 @@ impl Shard {
     /// # Errors
     ///
     /// As [`Shard::write`].
-    pub async fn write_one(&self, command: Command) -> Result<Reply, Error> {
+    pub async fn write_one(&self, command: Routed) -> Result<Reply, Error> {
         let batch: Batch = Arc::new([Write::new(command)]);
         let outcome = self.inner.pulse.limit(SHARD_CALL_BEATS, self.write_batch(&batch)).await;
         let outcome = outcome.unwrap_or(Err(Error::Timeout { shard: self.inner.id }));
@@ -162,7 +207,7 @@ impl Shard {
     /// The reply to a write of a batch that ended with `outcome`.
     fn reply_of(&self, write: &Write, outcome: &Result<(), Error>) -> Result<Reply, Error> {
         match (write.reply(), outcome) {
-            (Some(reply), _) => Ok(reply.clone()),
+            (Some(reply), _) => reply.cloned(),
             (None, Err(error)) => Err(error.clone()),
             // An actor answers a batch only when it has done all of it.
             (None, Ok(())) => Err(Error::Down { shard: self.inner.id }),
@@ -180,7 +225,9 @@ impl Shard {
                 }
                 Reply::Stored(Stored::Unchanged(_) | Stored::Refused | Stored::TooLarge)
                 | Reply::Deleted(false)
-                | Reply::Id(_) => {}
+                | Reply::Id(_)
+                | Reply::Merged(_)
+                | Reply::Forgotten(_) => {}
             }
         }
     }
@@ -205,7 +252,7 @@ impl Shard {
             };
             let (done, is_done) = oneshot::channel();
             let waiting = Waiting { batch: Arc::clone(batch), done, permit };
-            if self.inner.inbox.add(waiting) {
+            if self.inner.holding.inbox.add(waiting) {
                 self.ring()?;
             }
             if is_done.await.is_ok() {
@@ -248,7 +295,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::command::{Condition, Put};
+    use crate::command::{Command, Condition, Put};
     use crate::entry::MediaType;
     use crate::supervision::Supervisor;
     use crate::table::TableConfig;
@@ -256,30 +303,37 @@ mod tests {
     const NOW: Millis = Millis(1);
 
     async fn start() -> (Shard, Supervisor) {
-        let (shard, spec) = Shard::new(0, Table::new(&TableConfig::new(1 << 24)));
+        let (shard, supervisor, _) = start_gated().await;
+        (shard, supervisor)
+    }
+
+    async fn start_gated() -> (Shard, Supervisor, Arc<Gate>) {
+        let gate = Arc::new(Gate::default());
+        let table = Table::new(&TableConfig::new(1 << 24));
+        let (shard, spec) = Shard::new(0, table, Arc::clone(&gate));
         let supervisor = Supervisor::start().await.unwrap();
         supervisor.add(spec).await.unwrap();
-        (shard, supervisor)
+        (shard, supervisor, gate)
     }
 
     fn key(n: usize) -> Key {
         Key::new(n.to_string()).unwrap()
     }
 
-    fn put(n: usize) -> Command {
-        Command::Put(Put {
+    fn put(n: usize) -> Routed {
+        Routed::new(Command::Put(Put {
             key: key(n),
             value: Bytes::from_static(b"{}"),
             media: MediaType::Json,
             expires_at: None,
             condition: Condition::Always,
-        })
+        }))
     }
 
     #[tokio::test]
     async fn a_batch_larger_than_one_message_is_done_in_order() {
         let (shard, _supervisor) = start().await;
-        let counter = || Command::NextId(key(0));
+        let counter = || Routed::new(Command::NextId(key(0)));
         let replies = shard.write((0..3 * SHARD_BATCH_MAX).map(|_| counter()).collect()).await;
         let ids: Vec<_> = replies.into_iter().map(Result::unwrap).collect();
         let expected: Vec<_> = (1..=3 * SHARD_BATCH_MAX as u64).map(Reply::Id).collect();
@@ -339,5 +393,67 @@ mod tests {
         supervisor.stop().await;
         let replies = shard.write(vec![put(1)]).await;
         assert!(replies[0].as_ref().is_err_and(Error::may_have_happened), "{replies:?}");
+    }
+
+    #[tokio::test]
+    async fn what_comes_after_a_slot_was_given_away_is_not_written() {
+        let (shard, _supervisor, gate) = start_gated().await;
+        let slot = put(1).slot;
+        assert!(shard.write_one(put(1)).await.is_ok());
+        gate.set(slot, false, false, false);
+        shard.barrier().await.unwrap();
+        assert_eq!(shard.write_one(put(1)).await, Err(Error::NotHere { slot: slot.0 }));
+        let known = shard.known(&key(1)).unwrap();
+        let merge = Routed::new(Command::Merge(key(1), known.clone()));
+        assert_eq!(shard.write_one(merge).await, Err(Error::NotHere { slot: slot.0 }));
+        let forget = Routed::new(Command::Forget(key(1), known.version()));
+        assert_eq!(shard.write_one(forget).await, Ok(Reply::Forgotten(true)));
+        assert_eq!(shard.known(&key(1)), None);
+    }
+
+    #[tokio::test]
+    async fn a_slot_that_is_about_to_be_ours_takes_what_others_had_of_it() {
+        let (shard, _supervisor, gate) = start_gated().await;
+        let slot = put(1).slot;
+        assert!(shard.write_one(put(1)).await.is_ok());
+        let known = shard.known(&key(1)).unwrap();
+        gate.set(slot, false, false, false);
+        let forget = Routed::new(Command::Forget(key(1), known.version()));
+        shard.write_one(forget.clone()).await.unwrap();
+        gate.set(slot, false, true, true);
+        let merge = Routed::new(Command::Merge(key(1), known.clone()));
+        assert_eq!(shard.write_one(merge.clone()).await, Ok(Reply::Merged(true)));
+        assert_eq!(shard.write_one(merge).await, Ok(Reply::Merged(false)));
+        assert_eq!(shard.write_one(forget).await, Err(Error::NotHere { slot: slot.0 }));
+        assert_eq!(shard.known(&key(1)), Some(known));
+    }
+
+    #[tokio::test]
+    async fn a_deletion_is_remembered_where_there_are_other_nodes() {
+        let (shard, _supervisor, gate) = start_gated().await;
+        let delete = || Routed::new(Command::Delete(key(1)));
+        gate.set_peers(true);
+        shard.write_one(put(1)).await.unwrap();
+        let written = shard.known(&key(1)).unwrap();
+        assert_eq!(shard.write_one(delete()).await, Ok(Reply::Deleted(true)));
+        assert!(shard.known(&key(1)).is_some_and(|known| written.version() < known.version()));
+        let merge = Routed::new(Command::Merge(key(1), written));
+        assert_eq!(shard.write_one(merge).await, Ok(Reply::Merged(false)));
+        assert_eq!(shard.get(&key(1), NOW), None);
+    }
+
+    #[tokio::test]
+    async fn a_counter_goes_on_where_it_has_come_to_elsewhere() {
+        let (shard, _supervisor) = start().await;
+        let next = || Routed::new(Command::NextId(key(7)));
+        for id in 1..=3 {
+            assert_eq!(shard.write_one(next()).await, Ok(Reply::Id(id)));
+        }
+        let [(name, known)] = &shard.counters()[..] else { panic!("one counter") };
+        assert_eq!(shard.known(name).as_ref(), Some(known));
+        let (other, _supervisor) = start().await;
+        let merge = Routed::new(Command::Merge(name.clone(), known.clone()));
+        assert_eq!(other.write_one(merge).await, Ok(Reply::Merged(true)));
+        assert_eq!(other.write_one(next()).await, Ok(Reply::Id(4)));
     }
 }

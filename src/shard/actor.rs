@@ -1,27 +1,30 @@
 //! The serialized writer of one table.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::yield_now;
 
+use super::gate::Gate;
 use super::message::{Inbox, ShardMsg, Waiting};
 use crate::clock;
-use crate::command::{Command, Condition, Put, Reply, Stored};
-use crate::entry::{Key, Millis, Tags};
-use crate::limits::{SHARD_TICK, SHARD_TICK_MORE};
-use crate::table::{self, NewEntry, Table, TableWriter};
+use crate::command::{Command, Condition, Put, Reply, Routed, Stored};
+use crate::entry::{Entry, Key, Known, MediaType, Millis, Tags, Version};
+use crate::limits::{SHARD_TICK, SHARD_TICK_MORE, TOMBSTONE_TTL};
+use crate::table::{self, NewEntry, Table, TableReader, TableWriter};
 
 pub(super) struct ShardActor;
 
 /// What a shard holds and its actor only borrows: it outlives every actor.
 pub(super) struct Holding {
     pub(super) table: Arc<Table>,
-    pub(super) inbox: Arc<Inbox>,
+    pub(super) inbox: Inbox,
     /// Named counters, apart from the entries so that none is evicted; as many as doors name.
     pub(super) counters: Mutex<HashMap<Key, u64>>,
+    pub(super) gate: Arc<Gate>,
 }
 
 pub(super) struct ShardState {
@@ -67,6 +70,36 @@ impl Actor for ShardActor {
     }
 }
 
+impl Holding {
+    pub(super) fn lock_counters(&self) -> MutexGuard<'_, HashMap<Key, u64>> {
+        // A counter is changed by one step, so that a panic leaves nothing half done in it.
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of `key`: of the counter, where it is the name of one.
+    pub(super) fn known(&self, reader: &TableReader, key: &Key) -> Option<Known> {
+        let Some(name) = key.counter_name() else { return reader.known(key) };
+        self.lock_counters().get(&name).map(|count| counter(*count))
+    }
+
+    /// Every counter, as it moves between nodes.
+    pub(super) fn counters(&self) -> Vec<(Key, Known)> {
+        let counters = self.lock_counters();
+        counters.iter().map(|(name, count)| (Key::of_counter(name), counter(*count))).collect()
+    }
+}
+
+/// A counter as it moves between nodes: its version is what it has counted.
+fn counter(count: u64) -> Known {
+    Known::Entry(Entry {
+        value: Bytes::new(),
+        media: MediaType::Bytes,
+        version: Version(count),
+        expires_at: None,
+        tags: Tags::default(),
+    })
+}
+
 impl ShardState {
     /// Does all that waits in the inbox.
     fn work(&mut self, now: Millis) {
@@ -74,7 +107,7 @@ impl ShardState {
         self.holding.inbox.take(&mut taken);
         for Waiting { batch, done, permit } in taken.drain(..) {
             for write in batch.iter() {
-                write.apply(|command| self.apply(command, now));
+                write.apply(|routed| self.apply(routed, now));
             }
             drop(permit);
             // Whoever waited may have given up.
@@ -83,13 +116,51 @@ impl ShardState {
         self.taken = taken;
     }
 
-    fn apply(&mut self, command: &Command, now: Millis) -> Reply {
-        match command {
+    /// Does a command, unless its slot is another node's: `None` then.
+    fn apply(&mut self, Routed { slot, command }: &Routed, now: Millis) -> Option<Reply> {
+        let gate = &self.holding.gate;
+        let is_allowed = match command {
+            Command::Get(_) | Command::Put(_) | Command::Delete(_) | Command::NextId(_) => {
+                gate.is_open(*slot)
+            }
+            Command::Merge(..) => gate.takes(*slot),
+            Command::Forget(..) => !gate.takes(*slot),
+        };
+        is_allowed.then(|| match command {
             Command::Get(key) => Reply::Found(self.writer.get(key, now)),
             Command::Put(put) => Reply::Stored(self.put(put, now)),
-            Command::Delete(key) => Reply::Deleted(self.writer.delete(key, now)),
+            Command::Delete(key) => Reply::Deleted(self.delete(key, now)),
             Command::NextId(name) => Reply::Id(self.next_id(name)),
+            Command::Merge(key, known) => Reply::Merged(self.merge(key, known, now)),
+            Command::Forget(key, version) => Reply::Forgotten(self.forget(key, *version)),
+        })
+    }
+
+    fn delete(&mut self, key: &Key, now: Millis) -> bool {
+        match self.holding.gate.has_peers() {
+            true => self.writer.bury(key, now.after(TOMBSTONE_TTL), now),
+            false => self.writer.delete(key, now),
         }
+    }
+
+    fn merge(&mut self, key: &Key, known: &Known, now: Millis) -> bool {
+        let Some(name) = key.counter_name() else {
+            return self.writer.merge(key, known, now) == table::Merge::Taken;
+        };
+        let mut counters = self.holding.lock_counters();
+        let counter = counters.entry(name).or_insert(0);
+        let is_newer = *counter < known.version().0;
+        *counter = known.version().0.max(*counter);
+        is_newer
+    }
+
+    fn forget(&mut self, key: &Key, version: Version) -> bool {
+        let Some(name) = key.counter_name() else {
+            return self.writer.forget(key, version);
+        };
+        let mut counters = self.holding.lock_counters();
+        let is_as_it_was = counters.get(&name) == Some(&version.0);
+        is_as_it_was && counters.remove(&name).is_some()
     }
 
     fn put(&mut self, put: &Put, now: Millis) -> Stored {
@@ -111,8 +182,7 @@ impl ShardState {
     }
 
     fn next_id(&mut self, name: &Key) -> u64 {
-        // A counter is changed by one step, so that a panic leaves nothing half done in it.
-        let mut counters = self.holding.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counters = self.holding.lock_counters();
         let counter = counters.entry(name.clone()).or_insert(0);
         *counter += 1;
         *counter

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::command::{Command, Reply};
+use crate::command::{Reply, Routed};
+use crate::error::Error;
 
 /// Writes in order, with the replies of those that are done.
 pub(super) type Batch = Arc<[Write]>;
@@ -14,8 +15,9 @@ pub(super) type Batch = Arc<[Write]>;
 /// The reply is kept beside the write and not only sent, so that a batch which is sent again after a
 /// crash is continued where it stopped.
 pub(super) struct Write {
-    command: Command,
-    reply: OnceLock<Reply>,
+    routed: Routed,
+    /// Empty if its slot was not ours any more when it was its turn: nothing was done.
+    reply: OnceLock<Option<Reply>>,
 }
 
 pub(super) enum ShardMsg {
@@ -48,17 +50,19 @@ pub(super) struct Waiting {
 pub(super) struct Inbox(Mutex<Vec<Waiting>>);
 
 impl Write {
-    pub(super) fn new(command: Command) -> Self {
-        Self { command, reply: OnceLock::new() }
+    pub(super) fn new(routed: Routed) -> Self {
+        Self { routed, reply: OnceLock::new() }
     }
 
-    pub(super) fn reply(&self) -> Option<&Reply> {
-        self.reply.get()
+    /// What came of it, once it was its turn; an error if its slot was not ours any more by then.
+    pub(super) fn reply(&self) -> Option<Result<&Reply, Error>> {
+        let not_here = Error::NotHere { slot: self.routed.slot.0 };
+        self.reply.get().map(|reply| reply.as_ref().ok_or(not_here))
     }
 
     /// Applies the command by `apply`, unless that was done before.
-    pub(super) fn apply(&self, apply: impl FnOnce(&Command) -> Reply) {
-        self.reply.get_or_init(|| apply(&self.command));
+    pub(super) fn apply(&self, apply: impl FnOnce(&Routed) -> Option<Reply>) {
+        self.reply.get_or_init(|| apply(&self.routed));
     }
 }
 

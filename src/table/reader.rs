@@ -6,7 +6,7 @@ use super::index::{self, Item, Position};
 use super::record::View;
 use super::sync::{AtomicU64, Ordering};
 use super::{Table, TableReader, TableStats};
-use crate::entry::{Entry, Key, Known, Millis};
+use crate::entry::{Entry, Key, Known, Millis, Version};
 
 /// A read met a change and has to look again.
 pub(super) struct Moved;
@@ -29,6 +29,12 @@ impl TableReader {
     pub fn known(&self, key: &Key) -> Option<Known> {
         let position = Position::of(self.table.hash_key(key));
         self.table.look_up(key, position, known)
+    }
+
+    /// The greatest version that was written here or seen from elsewhere.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        Version(self.table.counters.version.load(Ordering::Relaxed))
     }
 
     /// What the table holds and has done, as of the last write.

@@ -73,6 +73,9 @@ impl From<Error> for Refusal {
             Error::Busy { .. }
             | Error::Timeout { .. }
             | Error::Down { .. }
+            | Error::NotHere { .. }
+            | Error::Unreachable { .. }
+            | Error::Unanswered { .. }
             | Error::IdsTaken { .. } => Self::unavailable(message),
             Error::ValueTooLarge { .. } | Error::BatchTooLarge { .. } => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
