@@ -27,6 +27,7 @@ fn config() -> Config {
         shards: 4.try_into().unwrap(),
         memory_bytes: 256 << 20,
         value_bytes_max: 1 << 20,
+        cluster: None,
         token: None,
         has_demo: false,
         log: LevelFilter::OFF,

@@ -3,6 +3,7 @@
 //! Past [`Config::load`] nothing is text any more: each value is within its bounds, and the relations
 //! between values hold.
 
+mod cluster;
 mod flags;
 mod secret;
 mod settings;
@@ -20,6 +21,7 @@ use crate::limits::{
 
 use crate::member::NodeName;
 
+pub use cluster::{ClusterConfig, Seed};
 pub use flags::Flags;
 pub use secret::Secret;
 pub use settings::{Effective, Source};
@@ -39,6 +41,8 @@ pub struct Config {
     pub memory_bytes: usize,
     /// The largest value that is stored.
     pub value_bytes_max: usize,
+    /// How it finds and meets other nodes; `None` for a node alone.
+    pub cluster: Option<ClusterConfig>,
     /// What clients must present, if anything.
     pub token: Option<Secret>,
     /// Whether actors may be crashed from outside.
@@ -107,7 +111,7 @@ impl Config {
         }
         let http = settings.parse(Name::Http, listener)?;
         let token = settings.secret(Name::TokenFile, "SMACHE_TOKEN")?;
-        settings.secret(Name::CookieFile, "SMACHE_COOKIE")?;
+        let cookie = settings.secret(Name::CookieFile, "SMACHE_COOKIE")?;
         let is_insecure = settings.parse(Name::Insecure, switch)?;
         let is_public = http.is_some_and(|addr| !addr.ip().is_loopback());
         if is_public && token.is_none() && !is_insecure {
@@ -115,12 +119,14 @@ impl Config {
                           --token-file or SMACHE_TOKEN, or --insecure";
             return Err(settings.error(Name::Http, reason));
         }
+        let cluster = ClusterConfig::from_settings(&settings, cookie, is_insecure)?;
         let config = Self {
             http,
             node: settings.parse(Name::Node, node_name)?,
             shards,
             memory_bytes,
             value_bytes_max,
+            cluster,
             token,
             has_demo: settings.parse(Name::Demo, switch)?,
             log: settings.parse(Name::Log, log_level)?,
@@ -271,6 +277,8 @@ mod tests {
             (["--token-file", "/nonexistent"], "token-file"),
             (["--resp", "127.0.0.1:6379"], "resp"),
             (["--join", "a:1"], "join"),
+            (["--advertise", "a"], "advertise"),
+            (["--cluster", "0.0.0.0:4100"], "cluster"),
         ] {
             let error = error(&flags, &[]);
             assert!(error.starts_with(&format!("{name} = ")), "{error}");

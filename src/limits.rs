@@ -84,6 +84,12 @@ pub const MEMORY_BYTES_MAX: usize = 1 << 40;
 /// Longest node name, in bytes: it goes into every answer.
 pub const NODE_NAME_BYTES_MAX: usize = 255;
 
+/// Longest name of a host, in bytes, as DNS has it.
+pub const HOST_BYTES_MAX: usize = 253;
+
+/// Places where a node looks for others, in `--join`.
+pub const SEEDS_MAX: usize = 1_024;
+
 /// Longest secret, in bytes.
 pub const SECRET_BYTES_MAX: usize = 4_096;
 

@@ -28,16 +28,17 @@ pub struct Flags {
     /// Redis protocol listener; not in this version, must be off (env SMACHE_RESP)
     #[arg(long, value_name = "ADDR", allow_hyphen_values = true)]
     resp: Option<String>,
-    /// Listener for other nodes; not in this version, must be off (env SMACHE_CLUSTER)
+    /// Listener for other nodes, or off (default off; env SMACHE_CLUSTER)
     #[arg(long, value_name = "ADDR", allow_hyphen_values = true)]
     cluster: Option<String>,
-    /// How other nodes reach this one; not in this version (env SMACHE_ADVERTISE)
+    /// How other nodes reach this one (default: the cluster address; env SMACHE_ADVERTISE)
     #[arg(long, value_name = "ADDR", allow_hyphen_values = true)]
     advertise: Option<String>,
-    /// Other nodes to find; not in this version (env SMACHE_JOIN, UPLINK_NODE)
+    /// Other nodes to find: host:port or dns:name:port, comma-separated (env SMACHE_JOIN,
+    /// UPLINK_NODE)
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     join: Option<String>,
-    /// File with the cluster secret; checked, and used once nodes form clusters
+    /// File with the cluster secret, needed once --cluster is not loopback
     /// (env SMACHE_COOKIE_FILE, or SMACHE_COOKIE for the secret itself)
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     cookie_file: Option<String>,

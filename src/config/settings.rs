@@ -199,17 +199,10 @@ impl Settings {
 
     /// What this version does not have is refused, so that nobody believes it is on.
     pub(super) fn refuse_what_is_not_built(&self) -> Result<(), ConfigError> {
-        for (name, off) in [(Name::Resp, "off"), (Name::Cluster, "off")] {
-            if self.effective(name).value != off {
-                return Err(self.error(name, "not in this version; allowed: off"));
-            }
+        match self.effective(Name::Resp).value.as_str() {
+            "off" => Ok(()),
+            _ => Err(self.error(Name::Resp, "not in this version; allowed: off")),
         }
-        for name in [Name::Advertise, Name::Join] {
-            if !self.effective(name).value.is_empty() {
-                return Err(self.error(name, "not in this version; allowed: nothing"));
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn error(&self, name: Name, reason: impl Into<String>) -> ConfigError {

@@ -1,0 +1,113 @@
+//! How a node finds and meets others: `--cluster`, `--advertise`, `--join` and the cookie.
+
+use std::net::SocketAddr;
+
+use super::secret::Secret;
+use super::settings::{Name, Settings};
+use super::{ConfigError, Parsed, listener};
+use crate::limits::{HOST_BYTES_MAX, SEEDS_MAX};
+
+/// How a node finds and meets others.
+#[derive(Debug)]
+pub struct ClusterConfig {
+    /// Where it listens for them.
+    pub listen: SocketAddr,
+    /// How they reach it, `host:port`; `None` for the address it listens on.
+    pub advertise: Option<String>,
+    /// Where it looks for them.
+    pub join: Vec<Seed>,
+    /// What they must prove to know, if anything.
+    pub cookie: Option<Secret>,
+}
+
+/// Where other nodes may be found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seed {
+    /// One node, at `host:port`.
+    Addr(String),
+    /// As many as the name has addresses, all on one port.
+    Dns(String, u16),
+}
+
+impl ClusterConfig {
+    /// The settings of the cluster and how they fit together; `None` where it is off.
+    pub(super) fn from_settings(
+        settings: &Settings,
+        cookie: Option<Secret>,
+        is_insecure: bool,
+    ) -> Result<Option<Self>, ConfigError> {
+        let join = settings.parse(Name::Join, seeds)?;
+        let advertise = settings.parse(Name::Advertise, advertise)?;
+        let Some(listen) = settings.parse(Name::Cluster, listener)? else {
+            let alone = "without --cluster; allowed: with --cluster ADDR, or nothing";
+            return match (join.is_empty(), advertise) {
+                (false, _) => Err(settings.error(Name::Join, alone)),
+                (true, Some(_)) => Err(settings.error(Name::Advertise, alone)),
+                (true, None) => Ok(None),
+            };
+        };
+        if !listen.ip().is_loopback() && cookie.is_none() && !is_insecure {
+            let reason = "listens off loopback without a cookie; allowed: a loopback address, or set \
+                      --cookie-file or SMACHE_COOKIE, or --insecure";
+            return Err(settings.error(Name::Cluster, reason));
+        }
+        if listen.ip().is_unspecified() && advertise.is_none() {
+            let reason =
+                "others cannot dial this address; allowed: set --advertise to one they can";
+            return Err(settings.error(Name::Cluster, reason));
+        }
+        Ok(Some(Self { listen, advertise, join, cookie }))
+    }
+}
+
+fn seeds(text: &str) -> Parsed<Vec<Seed>> {
+    let seeds: Vec<_> = text.split(',').map(str::trim).filter(|seed| !seed.is_empty()).collect();
+    if SEEDS_MAX < seeds.len() {
+        return Err(format!("allowed: up to {SEEDS_MAX} addresses"));
+    }
+    seeds.into_iter().map(seed).collect()
+}
+
+fn seed(text: &str) -> Parsed<Seed> {
+    let name = text.strip_prefix("dns:");
+    match (name, host_and_port(name.unwrap_or(text))) {
+        (Some(_), Some((host, port))) => Ok(Seed::Dns(host.to_owned(), port)),
+        (None, Some(_)) => Ok(Seed::Addr(text.to_owned())),
+        (_, None) => Err("allowed: host:port or dns:name:port, separated by commas".to_owned()),
+    }
+}
+
+fn advertise(text: &str) -> Parsed<Option<String>> {
+    match (text, host_and_port(text)) {
+        ("", _) => Ok(None),
+        (_, Some(_)) => Ok(Some(text.to_owned())),
+        (_, None) => Err("allowed: host:port as other nodes can dial it".to_owned()),
+    }
+}
+
+/// A name or an address, and a port that is not 0.
+fn host_and_port(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    let is_address = text.parse::<SocketAddr>().is_ok();
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let is_name = (1..=HOST_BYTES_MAX).contains(&host.len()) && host.bytes().all(is_allowed);
+    (is_address || is_name).then_some((host, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_an_address_a_name_or_all_addresses_of_a_name() {
+        let addr = |text: &str| Seed::Addr(text.to_owned());
+        let read = seeds("127.0.0.1:4100, dns:smache.local:4100,[::1]:4101,node-2:1,").unwrap();
+        let dns = Seed::Dns("smache.local".to_owned(), 4100);
+        assert_eq!(read, [addr("127.0.0.1:4100"), dns, addr("[::1]:4101"), addr("node-2:1")]);
+        assert_eq!(seeds(""), Ok(vec![]));
+        for wrong in ["a", "a:", ":1", "a:0", "a:65536", "dns:a", "a b:1", "::1:4100", "a:b:1"] {
+            assert!(seeds(wrong).is_err_and(|why| why.contains("host:port")), "{wrong}");
+        }
+    }
+}
