@@ -154,6 +154,92 @@ const _: () = assert!(SHARD_BATCH_MAX <= SHARD_IN_FLIGHT_MAX);
 // A full queue must drain within the time one caller waits, at the very slow 100 us a write.
 const _: () = assert!(SHARD_IN_FLIGHT_MAX as u128 * 100 < SHARD_CALL_BEAT.as_micros());
 
+// The way to a key.
+
+/// How long a command may look for the owner of its key, and wait for it.
+///
+/// Longer than it takes to notice that a node hangs, so that most of what meets one is answered by
+/// whoever has its slots then.
+pub const ROUTE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// The same at the node it was sent to: shorter than that node is waited for.
+pub const ROUTE_TIMEOUT_LAST: Duration = Duration::from_millis(1_500);
+
+/// How long a command waits for a change before it tries again without one.
+pub const ROUTE_PAUSE: Duration = Duration::from_millis(10);
+
+// The cluster.
+
+/// The name of the cluster. Nodes of another one are refused.
+pub const CLUSTER_NAME: &str = "smache";
+
+/// How long a node looks for a cluster before it begins one of its own: at once if nobody listens
+/// at any of the places it looks.
+pub const FORM_AFTER: Duration = Duration::from_secs(1);
+
+/// First pause between two attempts to reach a peer; it doubles with each.
+pub const DIAL_PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// Longest such pause: a node that comes is found within it.
+pub const DIAL_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Pause before an address is tried again where this node itself was found.
+pub const DIAL_PAUSE_SELF: Duration = Duration::from_secs(30);
+
+/// Pause before a name that had addresses is looked up again.
+pub const DNS_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long a name may take to be looked up.
+pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Addresses of one name that are tried.
+pub const RESOLVED_ADDRS_MAX: usize = 1_024;
+
+/// Heartbeats to one peer that may be unanswered at a time: a peer that hangs costs no more memory.
+pub const PINGS_UNANSWERED_MAX: usize = 4;
+
+/// How long a claim may wait for the keeper and the writers; the claimer asks again after it.
+pub const CLAIM_ANSWER_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// How long a node believes that its slots are its own, without looking: it looks twenty times as
+/// often, unless it is stopped.
+pub const LEASE: Duration = Duration::from_secs(1);
+
+/// Entries looked at in one step of a scan for what is to be moved.
+pub const MOVE_SCAN_ENTRIES: usize = 512;
+
+/// Entries moved in one message.
+pub const MOVE_CHUNK_ENTRIES: usize = 512;
+
+/// Bytes of keys and values moved in one message, but for a single larger one.
+pub const MOVE_CHUNK_BYTES: usize = 64 * 1024;
+
+/// Such messages that are not acknowledged yet, to all peers together.
+pub const MOVE_CHUNKS_IN_FLIGHT: usize = 4;
+
+/// Pause after a pass over what could not be moved.
+pub const MOVE_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a node that leaves waits without anything of it being taken.
+pub const HANDOFF_STALL: Duration = Duration::from_secs(5);
+
+/// How long a node may take to hand everything over when it leaves.
+pub const HANDOFF_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How long at least a node that leaves a cluster goes on answering whoever comes, so that load
+/// balancers notice that it is not ready before it refuses anybody.
+pub const LAME_DUCK: Duration = Duration::from_secs(1);
+
+/// How long a node that has left waits for others to hear of it.
+pub const LEFT_TIMEOUT: Duration = Duration::from_millis(500);
+
+// A lease outlives many looks, and ends before others may have replaced a node that was stopped.
+const _: () = assert!(10 * HANDOFF_TICK.as_millis() < LEASE.as_millis());
+const _: () = assert!(LEASE.as_millis() < DEAD_AFTER_REFUSED.as_millis() * 2);
+const _: () = assert!(LEASE.as_millis() < DEAD_AFTER.as_millis());
+// A command waits longer for an owner than it takes to notice that one hangs.
+const _: () = assert!(DEAD_AFTER.as_millis() + MEMBER_TICK.as_millis() < ROUTE_TIMEOUT.as_millis());
+
 // Supervision.
 
 /// Restarts a supervisor bears within [`RESTART_WINDOW`]; one more ends the node.
@@ -173,6 +259,137 @@ pub const CHILD_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 pub const DRAIN_TIMEOUT: Duration = Duration::from_millis(3_500);
 
 const _: () = assert!(DRAIN_TIMEOUT.as_millis() + CHILD_STOP_TIMEOUT.as_millis() < 5_000);
+
+// Peers.
+
+/// Other nodes this node is connected to, and members of one view.
+pub const PEERS_MAX: usize = 256;
+
+/// Largest message between nodes, in bytes: the largest entry that is held, and what is around it.
+///
+/// One that is over the size of a batch goes alone; what is behind it on the same link waits for it.
+pub const PEER_FRAME_BYTES_MAX: usize = ENTRY_BYTES_MAX + 64 * 1024;
+
+/// Commands that go to a peer in one message, and elements of any list in one.
+pub const PEER_BATCH_COMMANDS_MAX: usize = 1_024;
+
+/// Bytes of commands that go to a peer in one message, unless a single one has more. Small calls wait
+/// behind a message: this much takes 2 ms at 1 Gbit/s.
+pub const PEER_BATCH_BYTES_MAX: usize = 256 * 1024;
+
+/// A text of a peer, in bytes: an address, or why something was refused.
+pub const PEER_TEXT_BYTES_MAX: usize = 512;
+
+/// Bits about slots or members, in bytes: one for each of the 16,384 slots.
+pub const PEER_BITMAP_BYTES_MAX: usize = 2_048;
+
+/// From a command's place in the queue of a link to its reply, and of a question to its answer.
+pub const PEER_CALL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Messages with commands a link has under way; while they are, the next one gathers.
+pub const LINK_BATCHES_IN_FLIGHT: usize = 3;
+
+/// Bytes of commands a link holds until they are answered; one over it is refused.
+pub const LINK_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What a command counts for in [`LINK_QUEUE_BYTES_MAX`] besides its key and its value, in bytes.
+pub const LINK_COMMAND_BYTES: usize = 512;
+
+/// Pause between two looks at the queue of a link for commands whose time is over.
+pub const LINK_TICK: Duration = Duration::from_millis(250);
+
+/// How long a message to a peer may stay unanswered before the session is ended: the peer hangs, or it
+/// lost the message.
+pub const LINK_STUCK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Questions of the control plane a link has under way.
+pub const LINK_ASKS_MAX: usize = 16;
+
+/// Questions about keys a link has under way.
+pub const LINK_FETCHES_MAX: usize = 1_024;
+
+/// Messages with what moves that a link has under way: enough to keep both sides busy.
+pub const LINK_PUSHES_MAX: usize = 2;
+
+/// Pause in which commands that wait go before what moves.
+pub const LINK_PUSH_PAUSE: Duration = Duration::from_millis(1);
+
+/// How long what moves gives way to commands that wait, at most, before each message.
+pub const LINK_PUSH_YIELD: Duration = Duration::from_millis(20);
+
+/// Bytes of what moves in one message. Commands wait behind it: this much takes 1 ms at 1 Gbit/s.
+pub const LINK_PUSH_BYTES_MAX: usize = 128 * 1024;
+
+/// How often a read is asked for again that did not fit into a message with others.
+pub const LINK_LATER_MAX: usize = 64;
+
+/// Replies in one message, in bytes, but for a single one that is longer.
+pub const PEER_REPLY_BYTES_MAX: usize = 1024 * 1024;
+
+/// How often the gateway of a peer is looked for, while it is being started again.
+pub const GATEWAY_ATTEMPTS_MAX: usize = 20;
+
+/// Pause before it is looked for again.
+pub const GATEWAY_PAUSE: Duration = Duration::from_millis(10);
+
+/// Requests of one peer that are under way here and wait for a shard; more are refused.
+pub const PEER_REQUESTS_MAX: usize = 256;
+
+/// From a new connection to a peer, in either direction, to the end of its HELLO.
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One message of a HELLO, in bytes; there are two in each direction.
+pub const HELLO_BYTES_MAX: usize = 4 * 1024;
+
+/// Name of a cluster, in bytes.
+pub const CLUSTER_NAME_BYTES_MAX: usize = 64;
+
+/// Connections at a time that have not said who they are; one over it is closed.
+pub const HELLO_CONNECTIONS_MAX: usize = 64;
+
+/// Refusals of connections that are remembered, so that each is logged once a
+/// [`HELLO_LOG_PAUSE`].
+pub const HELLO_LOGS_MAX: usize = 1_024;
+
+/// Pause between two log lines that say the same of the same address.
+pub const HELLO_LOG_PAUSE: Duration = Duration::from_secs(10);
+
+/// From the end of a HELLO to a session that carries messages.
+pub const SESSION_READY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// From the kill of a session's stream to its end: what comes after it is local.
+pub const SESSION_END_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A session that is younger is not replaced by a connection of the same node: both may have been made
+/// at once.
+pub const SESSION_REPLACE_AGE: Duration = HELLO_TIMEOUT;
+
+/// How long bytes to a peer may stay unacknowledged, or not be taken at all, before the connection
+/// counts as broken.
+pub const PEER_WRITE_TIMEOUT: Duration = Duration::from_millis(2_500);
+
+/// Pause after which the kernel looks whether a silent peer is still there.
+pub const PEER_KEEPALIVE: Duration = Duration::from_secs(1);
+
+/// Buffer of a connection to a peer for what comes in, in bytes: several frames with one read.
+pub const PEER_READ_BYTES: usize = 64 * 1024;
+
+/// What happened to sessions and was not looked at yet, at most; who misses some looks at all of them.
+pub const PEER_EVENTS_MAX: usize = 1_024;
+
+const _: () = assert!(PEER_BATCH_BYTES_MAX < PEER_FRAME_BYTES_MAX);
+const _: () = assert!(PEER_REPLY_BYTES_MAX < PEER_FRAME_BYTES_MAX);
+const _: () = assert!(LINK_QUEUE_BYTES_MAX < u32::MAX as usize);
+// A gateway is started again long before a caller gives up.
+const _: () = assert!(
+    GATEWAY_ATTEMPTS_MAX as u128 * GATEWAY_PAUSE.as_millis() * 2 < PEER_CALL_TIMEOUT.as_millis()
+);
+// Everything before the proof of a HELLO is a few KiB for each connection.
+const _: () = assert!(4 * HELLO_BYTES_MAX <= 16 * 1024);
+const _: () = assert!(HELLO_BYTES_MAX <= u16::MAX as usize);
+// What a link may hold is a multiple of what is sent at once, or batches could not gather.
+const _: () = assert!(LINK_BATCHES_IN_FLIGHT * PEER_BATCH_BYTES_MAX * 4 <= LINK_QUEUE_BYTES_MAX);
+const _: () = assert!(PEER_CALL_TIMEOUT.as_millis() < LINK_STUCK_TIMEOUT.as_millis());
 
 // The HTTP door.
 
@@ -197,6 +414,10 @@ pub const HTTP_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// How long a connection whose client may still be sending is kept for it to read the answer.
 pub const HTTP_LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The same for a connection that is closed because the node goes: a request that is on its way then
+/// arrives within it.
+pub const HTTP_LINGER_LEAVING_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// What such a client may still send, in bytes; it is thrown away.
 pub const HTTP_LINGER_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -236,6 +457,80 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 const _: () = assert!(HTTP_TARGET_BYTES_MAX + 16 * 1024 < HTTP_HEADER_BYTES_MAX);
 const _: () = assert!(HTTP_BODY_TIMEOUT.as_secs() <= 10, "half-open connections close in 10 s");
+
+// Members and slots.
+
+/// Members a node knows of, also those who are gone: a full mesh of links is not meant for more.
+pub const MEMBERS_MAX: usize = 4_096;
+
+/// Pause between two heartbeats to a node.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(300);
+
+/// Pause between two looks at the evidence, and least pause between heartbeats that carry news.
+pub const MEMBER_TICK: Duration = Duration::from_millis(100);
+
+/// A node says that it hears another for so long after its last heartbeat: one and a half intervals,
+/// so that a heartbeat may be a little late.
+pub const HEARS_WITHIN: Duration = Duration::from_millis(450);
+
+/// Silence after which a member is suspect: three heartbeats missed.
+pub const SUSPECT_AFTER: Duration = Duration::from_secs(1);
+
+/// Silence after which a member is declared dead; with the tick within 3 s of its last word.
+pub const DEAD_AFTER: Duration = Duration::from_millis(2_500);
+
+/// The same if nobody listens at its address any more: its process is gone, and a process that is
+/// started again may take a moment.
+pub const DEAD_AFTER_REFUSED: Duration = Duration::from_millis(700);
+
+/// The same for a member that was never heard, as a link to it may take a while when many join.
+/// Whoever did hear it declares it dead in time.
+pub const DEAD_AFTER_UNHEARD: Duration = Duration::from_secs(10);
+
+/// How long it is remembered that a member is gone, so that late word of its life is not believed.
+pub const GONE_KEEP: Duration = Duration::from_secs(60);
+
+/// Least pause between two views sent to the same node: an exchange takes less.
+pub const VIEW_PAUSE: Duration = Duration::from_millis(100);
+
+/// Views sent in one [`MEMBER_TICK`]: one of the largest clusters is some hundred KiB.
+pub const VIEWS_PER_TICK: usize = 8;
+
+/// Pause between two looks at which claims are due.
+pub const HANDOFF_TICK: Duration = Duration::from_millis(50);
+
+/// Pause before a claim that was not answered is sent again: many round trips.
+pub const CLAIM_RETRY: Duration = Duration::from_millis(200);
+
+/// Pause before a claim is sent again that was refused because views differ.
+pub const CLAIM_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long slots stay closed for a member that does not answer, although others hear it. Without
+/// it, two nodes that cannot reach each other would keep slots closed for ever.
+pub const CLAIM_PATIENCE: Duration = Duration::from_secs(4);
+
+/// How far the clocks of two nodes may be apart, so that which of them is older can still be told.
+pub const SKEW_MAX: Duration = Duration::from_secs(15);
+
+/// Pause between two questions to a node whether it has sent all entries of slots that moved.
+pub const SOURCE_POLL: Duration = Duration::from_millis(100);
+
+const _: () = assert!(DEAD_AFTER.as_millis() + MEMBER_TICK.as_millis() <= 3_000);
+const _: () = assert!(3 * HEARTBEAT_INTERVAL.as_millis() <= SUSPECT_AFTER.as_millis());
+const _: () = assert!(SUSPECT_AFTER.as_millis() < DEAD_AFTER.as_millis());
+const _: () = assert!(DEAD_AFTER.as_millis() < DEAD_AFTER_UNHEARD.as_millis());
+const _: () = assert!(DEAD_AFTER_UNHEARD.as_millis() < GONE_KEEP.as_millis());
+// A member that is only reported must not look suspect between two reports.
+const _: () = assert!(
+    HEARS_WITHIN.as_millis() + HEARTBEAT_INTERVAL.as_millis() + MEMBER_TICK.as_millis()
+        < SUSPECT_AFTER.as_millis()
+);
+const _: () = assert!(HEARTBEAT_INTERVAL.as_millis() < HEARS_WITHIN.as_millis());
+// Who is dead is declared so before anybody stops waiting for it.
+const _: () =
+    assert!(DEAD_AFTER.as_millis() + 2 * MEMBER_TICK.as_millis() < CLAIM_PATIENCE.as_millis());
+// An index of a member fits into two bytes, with one value left for nobody.
+const _: () = assert!(MEMBERS_MAX < u16::MAX as usize);
 
 // Client.
 

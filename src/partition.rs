@@ -1,5 +1,16 @@
-//! Which part of the key space a key is in.
+//! Which part of the key space a key is in, who owns it, and how it changes hands: pure data and
+//! decisions, like [`member`](crate::member).
 
 mod slot;
+mod slot_set;
+mod score;
+mod map;
+mod handoff;
 
+#[cfg(test)]
+mod handoff_tests;
+
+pub use handoff::{Handoff, HandoffAction, HandoffEvent};
+pub use map::PartitionMap;
 pub use slot::{SLOTS, Slot, slot_of};
+pub use slot_set::SlotSet;

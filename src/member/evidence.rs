@@ -1,0 +1,173 @@
+//! What speaks for the life of one member, and when that is too old.
+
+use std::time::Duration;
+
+use crate::limits::{
+    DEAD_AFTER, DEAD_AFTER_REFUSED, DEAD_AFTER_UNHEARD, HEARS_WITHIN, SUSPECT_AFTER,
+};
+
+/// The times at which something spoke for the life of one run of a member, or against it.
+#[derive(Clone, Debug)]
+pub(super) struct Evidence {
+    /// When its record came, which is a word of its life too.
+    since: Duration,
+    /// Its last heartbeat.
+    heard: Option<Duration>,
+    /// When somebody we heard last said that it hears the member.
+    reported: Option<Duration>,
+    /// When our link to it closed, if it has not been linked since.
+    unlinked: Option<Duration>,
+    /// When nobody listened at its address, if nothing has spoken for it since.
+    refused: Option<Duration>,
+    /// What the last look at it said.
+    pub(super) is_suspect: bool,
+}
+
+/// What the evidence says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Lives,
+    Suspect,
+    Dead,
+}
+
+impl Evidence {
+    pub(super) fn new(now: Duration) -> Self {
+        Self {
+            since: now,
+            heard: None,
+            reported: None,
+            unlinked: None,
+            refused: None,
+            is_suspect: false,
+        }
+    }
+
+    pub(super) fn hear(&mut self, now: Duration) {
+        self.heard = Some(now);
+        self.refused = None;
+    }
+
+    pub(super) fn report(&mut self, now: Duration) {
+        self.reported = Some(now);
+    }
+
+    pub(super) fn link(&mut self) {
+        self.unlinked = None;
+        self.refused = None;
+    }
+
+    pub(super) fn unlink(&mut self, now: Duration) {
+        self.unlinked = Some(now);
+    }
+
+    pub(super) fn refuse(&mut self, now: Duration) {
+        self.refused = Some(now);
+    }
+
+    /// The observer was asleep: its silence says nothing about others.
+    pub(super) fn forgive(&mut self, now: Duration) {
+        self.since = now;
+        self.refused = None;
+    }
+
+    pub(super) fn heard(&self) -> Option<Duration> {
+        self.heard
+    }
+
+    /// Whether its own word is so fresh that others may be told of it.
+    pub(super) fn is_fresh(&self, now: Duration) -> bool {
+        self.heard.is_some_and(|at| now.saturating_sub(at) <= HEARS_WITHIN)
+    }
+
+    /// Whether a run of the same name could not be another one: it was seen or spoken for after our
+    /// link to it closed.
+    pub(super) fn is_present(&self, now: Duration) -> bool {
+        let is_quiet = |closed: Duration| {
+            self.heard.is_none_or(|at| at <= closed) && self.reported.is_none_or(|at| at <= closed)
+        };
+        !self.is_suspect
+            && now.saturating_sub(self.last()) <= SUSPECT_AFTER
+            && !self.unlinked.is_some_and(is_quiet)
+    }
+
+    pub(super) fn verdict(&self, now: Duration) -> Verdict {
+        let silence = now.saturating_sub(self.last());
+        let patience = match self.heard {
+            Some(_) => DEAD_AFTER,
+            None => DEAD_AFTER_UNHEARD,
+        };
+        if patience <= silence || self.is_refuted(now) {
+            return Verdict::Dead;
+        }
+        match silence <= SUSPECT_AFTER {
+            true => Verdict::Lives,
+            false => Verdict::Suspect,
+        }
+    }
+
+    /// Nobody listens at its address, and nobody has said for a while that it is heard.
+    fn is_refuted(&self, now: Duration) -> bool {
+        let spoken = self.since.max(self.heard.unwrap_or_default());
+        let spoken = spoken.max(self.reported.unwrap_or_default());
+        self.refused.is_some() && spoken + DEAD_AFTER_REFUSED <= now
+    }
+
+    /// The last time at which the member must have lived.
+    ///
+    /// Who reports a member has heard it within [`HEARS_WITHIN`], no more is known: a report counts
+    /// as so old, or a dead member would live on in reports.
+    fn last(&self) -> Duration {
+        let reported = self.reported.unwrap_or_default().saturating_sub(HEARS_WITHIN);
+        self.since.max(self.heard.unwrap_or_default()).max(reported)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Duration = Duration::from_secs(100);
+
+    #[test]
+    fn silence_is_suspect_and_then_death() {
+        let mut evidence = Evidence::new(START);
+        evidence.hear(START);
+        assert_eq!(evidence.verdict(START + SUSPECT_AFTER), Verdict::Lives);
+        let later = START + SUSPECT_AFTER + Duration::from_millis(1);
+        assert_eq!(evidence.verdict(later), Verdict::Suspect);
+        assert_eq!(evidence.verdict(START + DEAD_AFTER), Verdict::Dead);
+    }
+
+    #[test]
+    fn a_refused_dial_shortens_the_wait_unless_others_hear_the_member() {
+        let mut evidence = Evidence::new(START);
+        evidence.hear(START);
+        evidence.refuse(START + Duration::from_millis(10));
+        let end = START + DEAD_AFTER_REFUSED;
+        assert_eq!(evidence.verdict(end), Verdict::Dead);
+        evidence.report(end);
+        assert_eq!(evidence.verdict(end), Verdict::Lives);
+    }
+
+    #[test]
+    fn reports_keep_a_member_alive_but_not_longer_than_it_was_heard() {
+        let mut evidence = Evidence::new(START);
+        evidence.hear(START);
+        evidence.report(START + HEARS_WITHIN);
+        assert_eq!(evidence.verdict(START + DEAD_AFTER), Verdict::Dead);
+        evidence.report(START + 2 * HEARS_WITHIN);
+        assert_ne!(evidence.verdict(START + DEAD_AFTER), Verdict::Dead);
+    }
+
+    #[test]
+    fn a_run_whose_link_closed_in_silence_can_be_replaced() {
+        let mut evidence = Evidence::new(START);
+        evidence.hear(START);
+        assert!(evidence.is_present(START));
+        evidence.unlink(START);
+        assert!(!evidence.is_present(START));
+        evidence.report(START + Duration::from_millis(1));
+        assert!(evidence.is_present(START + Duration::from_millis(1)));
+    }
+}

@@ -1,0 +1,472 @@
+//! The machine that keeps the view of a node: who is in, from what it is told and what it hears.
+//!
+//! Every node decides on its own, from heartbeats, that a member is dead, and says so in its view.
+//! Views spread by comparing fingerprints: a heartbeat carries one, and whoever sees another than
+//! its own exchanges views with the sender. A member that is declared dead and lives refutes it with
+//! a greater incarnation (Das, Gupta and Motivala, "SWIM", DSN 2002).
+//!
+//! A node starts as [`Standing::Joining`], and is alive as soon as it has the view of a member that
+//! is, which names the whole cluster. If there is none it is told to [form](RosterEvent::Form) one. So nodes that start together and meet
+//! each other before they meet the cluster do not take themselves for one, and a member that was
+//! seen joining is known to have held nothing.
+//!
+//! A record of a member that is gone is kept for [`GONE_KEEP`] and is not learnt by a node that does
+//! not know the name, so that it dies out. A message that is delayed for longer than that can bring
+//! a dead member back, until nobody has heard it for [`DEAD_AFTER_UNHEARD`](crate::limits::DEAD_AFTER_UNHEARD).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::event::{Heartbeat, NameTaken, PeerState, RosterAction, RosterEvent};
+use super::evidence::{Evidence, Verdict};
+use super::id::{Boot, NodeId, NodeName};
+use super::view::{Member, Standing, View};
+use crate::limits::{
+    GONE_KEEP, HEARTBEAT_INTERVAL, MEMBER_TICK, SUSPECT_AFTER, VIEW_PAUSE, VIEWS_PER_TICK,
+};
+
+/// The view of one node and the evidence behind it.
+#[derive(Debug)]
+pub struct Roster {
+    own: NodeName,
+    view: View,
+    digest: u64,
+    /// One per name in the view but our own.
+    peers: BTreeMap<NodeName, Peer>,
+    links: BTreeSet<NodeId>,
+    /// Members without a fresh word of their own, and their place among the living.
+    doubtful: Vec<(usize, NodeName)>,
+    ticked: Option<Duration>,
+    beaten: Option<Duration>,
+    has_news: bool,
+    views_left: usize,
+    actions: Vec<RosterAction>,
+}
+
+#[derive(Debug)]
+struct Peer {
+    evidence: Evidence,
+    gone: Option<Duration>,
+    view_sent: Option<Duration>,
+}
+
+impl Roster {
+    /// The roster of a node that knows nobody else, and joins whatever `own` says of it.
+    #[must_use]
+    pub fn new(own: Member) -> Self {
+        let own = Member { standing: Standing::Joining, ..own };
+        let name = own.id.name.clone();
+        let view = View::new(1, [own]);
+        Self {
+            own: name,
+            digest: view.digest(),
+            view,
+            peers: BTreeMap::new(),
+            links: BTreeSet::new(),
+            doubtful: Vec::new(),
+            ticked: None,
+            beaten: None,
+            has_news: true,
+            views_left: VIEWS_PER_TICK,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Takes in what happened at `now`, measured from any start by a clock that never steps back and
+    /// runs on while the process is stopped. Returns what is to be done, in order.
+    pub fn step(&mut self, now: Duration, event: RosterEvent) -> Vec<RosterAction> {
+        match event {
+            RosterEvent::Tick => self.tick(now),
+            RosterEvent::Heard { from, beat } => self.heard(now, &from, &beat),
+            RosterEvent::Linked(peer) => self.linked(now, &peer),
+            RosterEvent::Unlinked(peer) => self.unlinked(now, &peer),
+            RosterEvent::DialRefused(peer) => self.refused(now, &peer),
+            RosterEvent::ViewReceived { from, view } => self.received(now, &from, view),
+            RosterEvent::Disagreed(peer) => self.send_view(now, &peer),
+            RosterEvent::Met(member) => self.met(now, member),
+            RosterEvent::Floor(incarnation) => self.raise(incarnation),
+            RosterEvent::Form => self.form(),
+            RosterEvent::Leave => self.stand(Standing::Leaving),
+            RosterEvent::Left => self.stand(Standing::Gone),
+        }
+        if self.has_news && self.beaten.is_none_or(|at| at + MEMBER_TICK <= now) {
+            self.beat(now);
+        }
+        std::mem::take(&mut self.actions)
+    }
+
+    /// All that is known.
+    #[must_use]
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The fingerprint of the view, as [`View::digest`] computes it.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Our own record.
+    ///
+    /// # Panics
+    ///
+    /// Never: a view is begun with the own record, which is not forgotten.
+    #[must_use]
+    pub fn own(&self) -> &Member {
+        let own = self.view.get(&self.own);
+        own.unwrap_or_else(|| unreachable!("the own record is never forgotten"))
+    }
+
+    /// What to tell the others at `now`.
+    #[must_use]
+    pub fn heartbeat(&self, now: Duration) -> Heartbeat {
+        let count = self.view.living().count();
+        let mut hears = vec![0; count.div_ceil(8)];
+        for (place, member) in self.view.living().enumerate() {
+            let is_heard = match self.peers.get(&member.id.name) {
+                Some(peer) => self.links.contains(&member.id) && peer.evidence.is_fresh(now),
+                None => true,
+            };
+            hears[place / 8] |= u8::from(is_heard) << (place % 8);
+        }
+        Heartbeat { digest: self.digest, epoch: self.view.epoch(), hears: hears.into() }
+    }
+
+    /// Whom to dial: every member with an address that is not linked, also those declared dead, who
+    /// may be back.
+    pub fn wanted(&self) -> impl Iterator<Item = &Member> {
+        self.view.members().filter(|member| {
+            member.id.name != self.own
+                && !member.addr.is_empty()
+                && !self.links.contains(&member.id)
+        })
+    }
+
+    /// What is thought of each member at `now`, by name, and how long ago it was heard itself.
+    pub fn states(
+        &self,
+        now: Duration,
+    ) -> impl Iterator<Item = (&Member, PeerState, Option<Duration>)> {
+        self.view.members().map(move |member| {
+            let evidence = self.peers.get(&member.id.name).map(|peer| &peer.evidence);
+            let heard = evidence.map_or(Some(now), Evidence::heard);
+            let is_suspect = evidence.is_some_and(|evidence| evidence.is_suspect);
+            let state = match member.standing {
+                Standing::Gone => PeerState::Dead,
+                _ if is_suspect => PeerState::Suspect,
+                Standing::Joining => PeerState::Joining,
+                Standing::Leaving => PeerState::Leaving,
+                Standing::Alive if heard.is_none() => PeerState::Joining,
+                Standing::Alive => PeerState::Alive,
+            };
+            (member, state, heard.map(|at| now.saturating_sub(at)))
+        })
+    }
+
+    /// Whether the run `boot` may have `name`, and the least incarnation it needs so that it
+    /// replaces what is known under this name.
+    ///
+    /// # Errors
+    ///
+    /// [`NameTaken`] for our own name, and while another run of the name is linked, or was heard of
+    /// after its link closed. Nothing changed.
+    pub fn admit(&self, name: &NodeName, boot: Boot, now: Duration) -> Result<u64, NameTaken> {
+        let Some(known) = self.view.get(name) else {
+            return Ok(0);
+        };
+        let evidence = self.peers.get(name).map(|peer| &peer.evidence);
+        if evidence.is_some() && known.id.boot == boot {
+            return Ok(0);
+        }
+        let is_linked = self.links.contains(&known.id);
+        let is_present = known.is_living()
+            && evidence.is_none_or(|e| e.is_present(now) || is_linked && !e.is_suspect);
+        if is_present {
+            let heard = evidence.map_or(now, |e| e.heard().unwrap_or_default());
+            let silence = now.saturating_sub(heard).as_millis();
+            let heard_ms_ago = u64::try_from(silence).unwrap_or(u64::MAX);
+            let (incarnation, addr) = (known.incarnation, known.addr.clone());
+            return Err(NameTaken { incarnation, addr, heard_ms_ago });
+        }
+        Ok(known.incarnation.saturating_add(1))
+    }
+
+    fn tick(&mut self, now: Duration) {
+        let asleep = self.ticked.map_or(Duration::ZERO, |at| now.saturating_sub(at));
+        self.ticked = Some(now);
+        self.views_left = VIEWS_PER_TICK;
+        if SUSPECT_AFTER < asleep {
+            self.peers.values_mut().for_each(|peer| peer.evidence.forgive(now));
+            self.actions.push(RosterAction::Woke);
+        }
+        for name in self.judge(now) {
+            self.declare_gone(now, &name);
+        }
+        self.forget_the_gone(now);
+        self.doubt(now);
+        if self.beaten.is_none_or(|at| at + HEARTBEAT_INTERVAL <= now) {
+            self.beat(now);
+        }
+    }
+
+    /// Looks at the evidence of all who take part, and returns who is dead.
+    fn judge(&mut self, now: Duration) -> Vec<NodeName> {
+        let mut dead = Vec::new();
+        for (name, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.gone.is_none()) {
+            let verdict = peer.evidence.verdict(now);
+            let is_suspect = verdict != Verdict::Lives;
+            let Some(member) = self.view.get(name) else { continue };
+            match verdict {
+                Verdict::Dead => dead.push(name.clone()),
+                Verdict::Suspect if !peer.evidence.is_suspect => {
+                    self.actions.push(RosterAction::Suspected(member.id.clone()));
+                }
+                Verdict::Lives if peer.evidence.is_suspect => {
+                    self.actions.push(RosterAction::Recovered(member.id.clone()));
+                }
+                Verdict::Suspect | Verdict::Lives => {}
+            }
+            peer.evidence.is_suspect = is_suspect;
+        }
+        dead
+    }
+
+    fn declare_gone(&mut self, now: Duration, name: &NodeName) {
+        if let Some(member) = self.view.get(name) {
+            let gone = Member { standing: Standing::Gone, ..member.clone() };
+            self.put(now, gone);
+            self.publish(self.view.epoch() + 1);
+        }
+    }
+
+    fn forget_the_gone(&mut self, now: Duration) {
+        let is_over = |peer: &Peer| peer.gone.is_some_and(|at| at + GONE_KEEP <= now);
+        let over =
+            self.peers.iter().filter(|(_, peer)| is_over(peer)).map(|(name, _)| name.clone());
+        for name in over.collect::<Vec<_>>() {
+            self.peers.remove(&name);
+            self.view.forget(&name);
+        }
+    }
+
+    /// Notes who has no fresh word, so that a heartbeat only has to be searched for these.
+    fn doubt(&mut self, now: Duration) {
+        self.doubtful.clear();
+        for (place, member) in self.view.living().enumerate() {
+            let peer = self.peers.get(&member.id.name);
+            if peer.is_some_and(|peer| !peer.evidence.is_fresh(now)) {
+                self.doubtful.push((place, member.id.name.clone()));
+            }
+        }
+    }
+
+    fn heard(&mut self, now: Duration, from: &NodeId, beat: &Heartbeat) {
+        if self.view.get(&from.name).is_some_and(|member| member.id == *from)
+            && let Some(peer) = self.peers.get_mut(&from.name)
+        {
+            peer.evidence.hear(now);
+        }
+        if beat.digest != self.digest {
+            return self.send_view(now, from);
+        }
+        for (place, name) in &self.doubtful {
+            let byte = beat.hears.get(place / 8).copied().unwrap_or_default();
+            if byte & (1 << (place % 8)) != 0
+                && *name != from.name
+                && let Some(peer) = self.peers.get_mut(name)
+            {
+                peer.evidence.report(now);
+            }
+        }
+        if self.view.epoch() < beat.epoch {
+            self.view.raise_epoch(beat.epoch);
+            self.actions.push(RosterAction::Changed);
+        }
+    }
+
+    fn linked(&mut self, now: Duration, peer: &NodeId) {
+        if let Some(known) = self.peer_of(peer) {
+            known.evidence.link();
+        }
+        self.links.insert(peer.clone());
+        self.send_view(now, peer);
+    }
+
+    fn unlinked(&mut self, now: Duration, peer: &NodeId) {
+        self.links.remove(peer);
+        if let Some(known) = self.peer_of(peer) {
+            known.evidence.unlink(now);
+        }
+    }
+
+    fn refused(&mut self, now: Duration, peer: &NodeId) {
+        if self.links.contains(peer) {
+            return;
+        }
+        if let Some(known) = self.peer_of(peer) {
+            known.evidence.refuse(now);
+        }
+    }
+
+    fn received(&mut self, now: Duration, from: &NodeId, theirs: View) {
+        let digest = theirs.digest();
+        let before = self.digest;
+        let mut changes = 0;
+        let sender = theirs.get(&from.name);
+        let is_invited = sender.is_some_and(|sender| sender.standing == Standing::Alive);
+        let epoch = self.view.epoch().max(theirs.epoch());
+        for member in theirs.into_members() {
+            changes += usize::from(self.learn(now, member));
+        }
+        if is_invited && self.own().standing == Standing::Joining {
+            let own = Member { standing: Standing::Alive, ..self.own().clone() };
+            changes += usize::from(self.view.put(own));
+        }
+        let after = match changes {
+            0 => before,
+            _ => self.view.digest(),
+        };
+        let is_third = after != before && after != digest;
+        if 0 < changes || self.view.epoch() < epoch {
+            self.publish(epoch + u64::from(is_third));
+        }
+        if after != digest {
+            self.send_view(now, from);
+        }
+    }
+
+    fn met(&mut self, now: Duration, member: Member) {
+        let id = member.id.clone();
+        if self.learn(now, member) {
+            self.publish(self.view.epoch() + 1);
+        } else if self.view.get(&id.name).is_some_and(|known| !known.is_living()) {
+            // It does not know yet that it was declared dead.
+            self.send_view(now, &id);
+        }
+    }
+
+    /// Raises our own incarnation to at least `incarnation`.
+    fn raise(&mut self, incarnation: u64) {
+        if self.own().incarnation < incarnation {
+            let own = Member { incarnation, ..self.own().clone() };
+            self.put_own(own);
+        }
+    }
+
+    /// Forming alone is not joining: whoever saw this node join must take it for a new one.
+    fn form(&mut self) {
+        if self.own().standing == Standing::Joining {
+            let incarnation = self.own().incarnation + 1;
+            self.put_own(Member { incarnation, standing: Standing::Alive, ..self.own().clone() });
+        }
+    }
+
+    fn stand(&mut self, standing: Standing) {
+        if self.own().standing < standing {
+            let own = Member { standing, ..self.own().clone() };
+            self.put_own(own);
+        }
+    }
+
+    fn put_own(&mut self, own: Member) {
+        self.view.put(own);
+        self.publish(self.view.epoch() + 1);
+    }
+
+    /// Takes in one record from elsewhere and returns whether the view changed.
+    fn learn(&mut self, now: Duration, member: Member) -> bool {
+        if member.id.name == self.own {
+            return self.learn_own(&member);
+        }
+        let is_known = self.view.get(&member.id.name).is_some();
+        if !is_known && !member.is_living() {
+            return false;
+        }
+        self.put(now, member)
+    }
+
+    /// Somebody else's record of our name: refutes it, or yields to another run.
+    fn learn_own(&mut self, theirs: &Member) -> bool {
+        let own = self.own();
+        if !theirs.overrides(own) {
+            return false;
+        }
+        if theirs.id.boot != own.id.boot && theirs.is_living() {
+            self.actions.push(RosterAction::Superseded { by: theirs.id.clone() });
+            return false;
+        }
+        let incarnation = theirs.incarnation.saturating_add(1);
+        let own = Member { incarnation, ..own.clone() };
+        self.view.put(own)
+    }
+
+    /// Puts a record of another member where it stands, and what follows from it.
+    fn put(&mut self, now: Duration, member: Member) -> bool {
+        let name = member.id.name.clone();
+        if self.view.get(&name).is_some_and(|known| !member.overrides(known)) {
+            return false;
+        }
+        let before = self.view.get(&name).cloned();
+        let run = |m: &Member| (m.is_living(), m.id.boot, m.incarnation);
+        let is_same = before.as_ref().is_some_and(|before| run(before) == run(&member));
+        let (id, is_living) = (member.id.clone(), member.is_living());
+        if !self.view.put(member) {
+            return false;
+        }
+        if is_same {
+            return true;
+        }
+        let view_sent = self.peers.get(&name).and_then(|peer| peer.view_sent);
+        let gone = (!is_living).then_some(now);
+        let evidence = Evidence::new(now);
+        if let Some(before) = before.filter(Member::is_living)
+            && (before.id != id || !is_living)
+        {
+            self.actions.push(RosterAction::Died(before.id));
+        }
+        if is_living {
+            self.actions.push(RosterAction::Joined(id));
+        }
+        self.peers.insert(name, Peer { evidence, gone, view_sent });
+        true
+    }
+
+    /// The records or the epoch changed.
+    fn publish(&mut self, epoch: u64) {
+        let digest = self.view.digest();
+        if digest != self.digest {
+            self.digest = digest;
+            self.has_news = true;
+            // Places among the living moved; the next tick finds the doubtful again.
+            self.doubtful.clear();
+        }
+        self.view.raise_epoch(epoch);
+        self.actions.push(RosterAction::Changed);
+    }
+
+    fn send_view(&mut self, now: Duration, to: &NodeId) {
+        if self.views_left == 0 || !self.links.contains(to) {
+            return;
+        }
+        if let Some(peer) = self.peers.get_mut(&to.name) {
+            if peer.view_sent.is_some_and(|at| now < at + VIEW_PAUSE) {
+                return;
+            }
+            peer.view_sent = Some(now);
+        }
+        self.views_left -= 1;
+        self.actions.push(RosterAction::SendView { to: to.clone() });
+    }
+
+    fn beat(&mut self, now: Duration) {
+        self.beaten = Some(now);
+        self.has_news = false;
+        self.actions.push(RosterAction::Beat);
+    }
+
+    fn peer_of(&mut self, id: &NodeId) -> Option<&mut Peer> {
+        let is_known = self.view.get(&id.name).is_some_and(|member| member.id == *id);
+        self.peers.get_mut(&id.name).filter(|_| is_known)
+    }
+}

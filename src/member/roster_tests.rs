@@ -1,0 +1,82 @@
+use std::time::Duration;
+
+use super::{Boot, Member, NodeId, NodeName, Roster, RosterAction, RosterEvent, Standing, View};
+use crate::limits::{DEAD_AFTER, MEMBER_TICK};
+
+fn member(name: &str, boot: u64, incarnation: u64) -> Member {
+    Member {
+        id: NodeId { name: NodeName::new(name).unwrap(), boot: Boot(boot) },
+        addr: format!("{name}:4040"),
+        http: String::new(),
+        incarnation,
+        standing: Standing::Alive,
+        weight: 1,
+    }
+}
+
+/// `a`, linked with `b`, at the time 0.
+fn pair() -> (Roster, Member) {
+    let b = member("b", 2, 20);
+    let mut roster = Roster::new(member("a", 1, 10));
+    roster.step(Duration::ZERO, RosterEvent::Form);
+    roster.step(Duration::ZERO, RosterEvent::Met(b.clone()));
+    roster.step(Duration::ZERO, RosterEvent::Linked(b.id.clone()));
+    let beat = roster.heartbeat(Duration::ZERO);
+    roster.step(Duration::ZERO, RosterEvent::Heard { from: b.id.clone(), beat });
+    (roster, b)
+}
+
+#[test]
+fn a_silent_member_is_dead_in_time_and_not_before() {
+    let (mut roster, b) = pair();
+    let mut now = Duration::ZERO;
+    let died = RosterAction::Died(b.id);
+    while !roster.step(now, RosterEvent::Tick).contains(&died) {
+        now += MEMBER_TICK;
+        assert!(now <= DEAD_AFTER + MEMBER_TICK);
+    }
+    assert!(DEAD_AFTER <= now);
+    assert_eq!(roster.view().living().count(), 1);
+}
+
+#[test]
+fn a_false_word_of_our_death_is_refuted() {
+    let (mut roster, b) = pair();
+    let before = roster.own().incarnation;
+    let gone = Member { standing: Standing::Gone, ..roster.own().clone() };
+    let view = View::new(7, [gone, b.clone()]);
+    roster.step(Duration::ZERO, RosterEvent::ViewReceived { from: b.id, view });
+    assert_eq!((roster.own().standing, roster.own().incarnation), (Standing::Alive, before + 1));
+}
+
+#[test]
+fn a_greater_run_of_our_name_takes_our_place() {
+    let (mut roster, b) = pair();
+    let other = member("a", 9, 1_000);
+    let view = View::new(7, [other.clone(), b.clone()]);
+    let actions = roster.step(Duration::ZERO, RosterEvent::ViewReceived { from: b.id, view });
+    assert!(actions.contains(&RosterAction::Superseded { by: other.id }));
+}
+
+#[test]
+fn a_name_is_free_again_when_its_link_closed_in_silence() {
+    let (mut roster, b) = pair();
+    let admit = |roster: &Roster, boot| roster.admit(&b.id.name, Boot(boot), Duration::ZERO);
+    assert_eq!(admit(&roster, 2), Ok(0));
+    assert!(admit(&roster, 3).is_err());
+    roster.step(Duration::ZERO, RosterEvent::Unlinked(b.id.clone()));
+    assert_eq!(admit(&roster, 3), Ok(21));
+    assert!(roster.admit(&roster.own().id.name, Boot(3), Duration::ZERO).is_err());
+}
+
+#[test]
+fn a_node_is_alive_with_the_view_of_a_member_that_is() {
+    let mut roster = Roster::new(member("a", 1, 10));
+    let b = member("b", 2, 20);
+    roster.step(Duration::ZERO, RosterEvent::Met(b.clone()));
+    assert_eq!(roster.own().standing, Standing::Joining);
+    let view = View::new(3, [b.clone(), member("c", 3, 30)]);
+    roster.step(Duration::ZERO, RosterEvent::ViewReceived { from: b.id, view });
+    assert_eq!(roster.own().standing, Standing::Alive);
+    assert_eq!(roster.view().living().count(), 3);
+}

@@ -1,0 +1,503 @@
+//! One simulated node: the real machines, a toy table, and the rules its driver follows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use smache::member::{
+    Boot, Member, NodeId, NodeName, Roster, RosterAction, RosterEvent, Standing, View,
+};
+use smache::partition::{Handoff, HandoffAction, HandoffEvent, PartitionMap, SlotSet};
+
+use crate::message::{KEYS, Message, Op, Record, Verb, slot_of};
+use crate::network::NODES;
+
+/// Ticks of a node, in microseconds; every second one is one of its roster.
+pub const TICK_US: u64 = 50_000;
+
+/// After how many ticks a node that found no cluster begins one.
+const FORM_TICKS: u64 = 60;
+
+/// What a node wants of the world.
+pub enum Effect {
+    Send { to: NodeId, message: Message },
+    Dial { to: usize, member: Member },
+    Done { op: Op, record: Option<Record> },
+    Opened(SlotSet),
+    Died(NodeId),
+    Formed,
+    Stopped,
+}
+
+/// Maps are shared, as computing one is most of the work.
+pub type Maps = BTreeMap<u64, Arc<PartitionMap>>;
+
+pub struct Node {
+    pub id: NodeId,
+    pub roster: Roster,
+    pub handoff: Handoff,
+    pub table: BTreeMap<usize, Record>,
+    pub links: BTreeSet<NodeId>,
+    pub fetches: u64,
+    pub is_leaving: bool,
+    pub effects: Vec<Effect>,
+    clock: u64,
+    floor: u64,
+    skew_ms: i64,
+    /// How often the slot of each key was closed.
+    closed: [u64; KEYS],
+    parked: Vec<Op>,
+    reads: BTreeMap<u64, Read>,
+    dialing: [u64; NODES],
+    pass: Option<SlotSet>,
+    is_found: [bool; KEYS],
+    requests: u64,
+    ticks: u64,
+    left_us: Option<u64>,
+}
+
+struct Read {
+    op: Op,
+    closed: u64,
+    waiting: BTreeSet<NodeId>,
+    until_us: u64,
+}
+
+pub fn index_of(id: &NodeId) -> usize {
+    id.name.as_str()[1..].parse().unwrap()
+}
+
+fn time(now_us: u64) -> Duration {
+    Duration::from_micros(now_us)
+}
+
+impl Node {
+    pub fn new(
+        index: usize,
+        boot: u64,
+        weight: u32,
+        now_us: u64,
+        skew_ms: i64,
+        age_ms: u64,
+    ) -> Self {
+        let id = NodeId { name: NodeName::new(&format!("n{index}")).unwrap(), boot: Boot(boot) };
+        let own = Member {
+            id: id.clone(),
+            addr: format!("n{index}"),
+            http: String::new(),
+            incarnation: wall_ms(now_us, skew_ms) - age_ms,
+            standing: Standing::Alive,
+            weight,
+        };
+        Self {
+            roster: Roster::new(own),
+            handoff: Handoff::new(id.clone()),
+            id,
+            table: BTreeMap::new(),
+            links: BTreeSet::new(),
+            fetches: 0,
+            is_leaving: false,
+            effects: Vec::new(),
+            clock: 0,
+            floor: 0,
+            skew_ms,
+            closed: [0; KEYS],
+            parked: Vec::new(),
+            reads: BTreeMap::new(),
+            dialing: [0; NODES],
+            pass: None,
+            is_found: [false; KEYS],
+            requests: 0,
+            ticks: 0,
+            left_us: None,
+        }
+    }
+
+    pub fn start(&mut self, now: u64, maps: &mut Maps) {
+        self.publish(now, maps);
+        self.roster(now, RosterEvent::Tick, maps);
+    }
+
+    pub fn tick(&mut self, now: u64, maps: &mut Maps) {
+        self.ticks += 1;
+        if self.ticks.is_multiple_of(2) {
+            self.roster(now, RosterEvent::Tick, maps);
+            self.go(now, maps);
+        }
+        if self.ticks == FORM_TICKS {
+            self.form(now, maps);
+        }
+        self.handoff(now, HandoffEvent::Tick, maps);
+        self.sweep(now, maps);
+        let over: Vec<u64> =
+            self.reads.iter().filter(|(_, read)| read.until_us <= now).map(|(id, _)| *id).collect();
+        let again: Vec<Op> = over.iter().map(|id| self.reads.remove(id).unwrap().op).collect();
+        self.parked.extend(again);
+        self.unpark(now);
+        if self.ticks.is_multiple_of(6) {
+            self.dial(now);
+        }
+    }
+
+    /// Whether it said good-bye.
+    pub fn has_left(&self) -> bool {
+        self.left_us.is_some()
+    }
+
+    /// Begins a cluster, unless it found one.
+    pub fn form(&mut self, now: u64, maps: &mut Maps) {
+        if self.roster.own().standing == Standing::Joining {
+            self.effects.push(Effect::Formed);
+            self.roster(now, RosterEvent::Form, maps);
+        }
+    }
+
+    pub fn leave(&mut self, now: u64, maps: &mut Maps) {
+        self.is_leaving = true;
+        self.roster(now, RosterEvent::Leave, maps);
+    }
+
+    pub fn receive(&mut self, now: u64, from: &NodeId, message: Message, maps: &mut Maps) {
+        match message {
+            Message::Hello(member) => self.hello(now, member, maps),
+            Message::Welcome { member, floor } => {
+                self.dialing[index_of(from)] = 0;
+                self.roster(now, RosterEvent::Floor(floor), maps);
+                self.link(now, member, maps);
+            }
+            Message::Refused(index) => {
+                let name = NodeName::new(&format!("n{index}")).unwrap();
+                if let Some(member) = self.roster.view().get(&name) {
+                    let id = member.id.clone();
+                    self.roster(now, RosterEvent::DialRefused(id), maps);
+                }
+            }
+            Message::Unwelcome => {}
+            Message::Bye => self.unlink(now, from, maps),
+            message if self.links.contains(from) => self.linked(now, from, message, maps),
+            _ if now < self.dialing[index_of(from)] => {}
+            _ => self.send(from, Message::Bye),
+        }
+    }
+
+    /// What comes over a link.
+    fn linked(&mut self, now: u64, from: &NodeId, message: Message, maps: &mut Maps) {
+        let from = from.clone();
+        match message {
+            Message::Beat(beat) => self.roster(now, RosterEvent::Heard { from, beat }, maps),
+            Message::View { view, is_answer } => self.view(now, &from, view, is_answer, maps),
+            Message::Claim { id, digest, slots } => {
+                self.handoff(now, HandoffEvent::Claim { from, id, digest, slots }, maps);
+            }
+            Message::ClaimRefused { id } => {
+                self.handoff(now, HandoffEvent::Refused { from: from.clone(), id }, maps);
+                self.roster(now, RosterEvent::Disagreed(from), maps);
+            }
+            Message::Claimed { id, residue, clock } => {
+                self.clock = self.clock.max(clock);
+                self.floor = self.floor.max(clock);
+                self.handoff(now, HandoffEvent::Answered { from, id, residue }, maps);
+            }
+            Message::Run(op) => self.run(now, Op { origin: Some(from), ..op }, None),
+            Message::Moved { op, hint } => self.run(now, op, hint),
+            Message::Ran { op, record } => self.effects.push(Effect::Done { op, record }),
+            Message::Fetch { request, key } => {
+                let record = self.table.get(&key).copied();
+                self.send(&from, Message::Fetched { request, record });
+            }
+            Message::Fetched { request, record } => self.fetched(now, &from, request, record),
+            Message::Push(entries) => self.pushed(&from, entries),
+            Message::Pushed(entries) => {
+                for (key, version) in entries {
+                    if self.table.get(&key).is_some_and(|record| record.version == version)
+                        && !self.handoff.is_held(slot_of(key))
+                    {
+                        self.table.remove(&key);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn hello(&mut self, now: u64, member: Member, maps: &mut Maps) {
+        let id = member.id.clone();
+        match self.roster.admit(&id.name, id.boot, time(now)) {
+            Ok(floor) if self.left_us.is_none() => {
+                let incarnation = member.incarnation.max(floor);
+                self.link(now, Member { incarnation, ..member }, maps);
+                self.send(&id, Message::Welcome { member: self.roster.own().clone(), floor });
+            }
+            _ => self.send(&id, Message::Unwelcome),
+        }
+    }
+
+    fn link(&mut self, now: u64, member: Member, maps: &mut Maps) {
+        let id = member.id.clone();
+        self.links.insert(id.clone());
+        self.roster(now, RosterEvent::Met(member), maps);
+        self.roster(now, RosterEvent::Linked(id), maps);
+    }
+
+    fn unlink(&mut self, now: u64, peer: &NodeId, maps: &mut Maps) {
+        if self.links.remove(peer) {
+            self.roster(now, RosterEvent::Unlinked(peer.clone()), maps);
+            self.dial(now);
+        }
+    }
+
+    fn dial(&mut self, now: u64) {
+        let mut wanted: BTreeSet<usize> =
+            self.roster.wanted().map(|member| index_of(&member.id)).collect();
+        // Seeds are dialled for ever, or two clusters would never find each other.
+        if self.ticks.is_multiple_of(24) || self.roster.view().living().count() == 1 {
+            wanted.extend(0..NODES);
+        }
+        wanted.remove(&index_of(&self.id));
+        wanted.retain(|to| !self.links.iter().any(|linked| index_of(linked) == *to));
+        for to in wanted {
+            self.dialing[to] = now + 500_000;
+            self.effects.push(Effect::Dial { to, member: self.roster.own().clone() });
+        }
+    }
+
+    fn view(&mut self, now: u64, from: &NodeId, view: View, is_answer: bool, maps: &mut Maps) {
+        let event = RosterEvent::ViewReceived { from: from.clone(), view };
+        self.roster(now, event, maps);
+        if !is_answer {
+            let view = self.roster.view().clone();
+            self.send(from, Message::View { view, is_answer: true });
+        }
+    }
+
+    /// A leaving node that has nothing left says good-bye, and stops a moment later.
+    fn go(&mut self, now: u64, maps: &mut Maps) {
+        if self.left_us.is_some_and(|at| at + 300_000 <= now) {
+            self.effects.push(Effect::Stopped);
+        }
+        let is_heir = |member: &Member| member.standing < Standing::Leaving;
+        let has_heir = self.roster.view().living().any(is_heir);
+        if self.is_leaving && self.left_us.is_none() && (self.handoff.is_done() || !has_heir) {
+            self.left_us = Some(now);
+            self.roster(now, RosterEvent::Left, maps);
+        }
+    }
+
+    fn roster(&mut self, now: u64, event: RosterEvent, maps: &mut Maps) {
+        for action in self.roster.step(time(now), event) {
+            match action {
+                RosterAction::Beat => {
+                    let beat = self.roster.heartbeat(time(now));
+                    for to in self.links.clone() {
+                        self.send(&to, Message::Beat(beat.clone()));
+                    }
+                }
+                RosterAction::SendView { to } => {
+                    let view = self.roster.view().clone();
+                    self.send(&to, Message::View { view, is_answer: false });
+                }
+                RosterAction::Changed => self.publish(now, maps),
+                RosterAction::Died(id) => {
+                    self.effects.push(Effect::Died(id.clone()));
+                    if self.links.contains(&id) {
+                        self.send(&id, Message::Bye);
+                        self.unlink(now, &id, maps);
+                    }
+                }
+                RosterAction::Superseded { .. } => self.effects.push(Effect::Stopped),
+                RosterAction::Woke => self.handoff(now, HandoffEvent::Woke, maps),
+                RosterAction::Joined(_)
+                | RosterAction::Suspected(_)
+                | RosterAction::Recovered(_) => {}
+            }
+        }
+    }
+
+    fn publish(&mut self, now: u64, maps: &mut Maps) {
+        let view = self.roster.view();
+        let new = || Arc::new(PartitionMap::new(view));
+        let map = Arc::clone(maps.entry(self.roster.digest()).or_insert_with(new));
+        self.handoff(now, HandoffEvent::ViewChanged(map), maps);
+    }
+
+    fn handoff(&mut self, now: u64, event: HandoffEvent, maps: &mut Maps) {
+        for action in self.handoff.step(time(now), event) {
+            match action {
+                HandoffAction::Claim { to, id, digest, slots } => {
+                    self.send(&to, Message::Claim { id, digest, slots });
+                }
+                HandoffAction::Refuse { to, id } => {
+                    self.send(&to, Message::ClaimRefused { id });
+                    self.roster(now, RosterEvent::Disagreed(to), maps);
+                }
+                HandoffAction::Answer { to, id, residue } => {
+                    self.send(&to, Message::Claimed { id, residue, clock: self.clock });
+                }
+                HandoffAction::Close(slots) => {
+                    for key in (0..KEYS).filter(|key| slots.contains(slot_of(*key))) {
+                        self.closed[key] += 1;
+                    }
+                }
+                HandoffAction::Open(slots) => {
+                    self.effects.push(Effect::Opened(slots));
+                    self.unpark(now);
+                }
+                HandoffAction::SourcesChanged => {}
+            }
+        }
+    }
+
+    fn send(&mut self, to: &NodeId, message: Message) {
+        self.effects.push(Effect::Send { to: to.clone(), message });
+    }
+
+    fn unpark(&mut self, now: u64) {
+        for op in std::mem::take(&mut self.parked) {
+            self.run(now, op, None);
+        }
+    }
+
+    /// Does a request here, lets it wait, or sends it where it belongs.
+    pub fn run(&mut self, now: u64, op: Op, hint: Option<NodeId>) {
+        if op.until_us < now {
+            return;
+        }
+        let slot = slot_of(op.key);
+        if let Some(origin) = &op.origin
+            && self.roster.view().get(&origin.name).is_none_or(|member| member.id != *origin)
+        {
+            let origin = origin.clone();
+            return self
+                .send(&origin, Message::Moved { op: Op { origin: None, ..op }, hint: None });
+        }
+        if self.handoff.is_held(slot) {
+            return self.execute(now, op);
+        }
+        if self.handoff.is_claiming(slot) {
+            return self.parked.push(op);
+        }
+        let owner = self.handoff.map().and_then(|map| map.owner(slot)).cloned();
+        if let Some(origin) = op.origin.clone() {
+            let op = Op { origin: None, ..op };
+            return self.send(&origin, Message::Moved { op, hint: owner });
+        }
+        match hint.filter(|hint| self.links.contains(hint)).or(owner) {
+            Some(to) if self.links.contains(&to) => self.send(&to, Message::Run(op)),
+            _ => self.parked.push(op),
+        }
+    }
+
+    fn execute(&mut self, now: u64, op: Op) {
+        let value = match op.verb {
+            Verb::Get => return self.read(now, op),
+            Verb::Put => Some(op.id),
+            Verb::Delete => None,
+        };
+        self.clock = (wall_ms(now, self.skew_ms) << 16).max(self.clock + 1);
+        let record = Record { version: self.clock, value };
+        self.table.insert(op.key, record);
+        self.answer(op, Some(record));
+    }
+
+    fn read(&mut self, now: u64, op: Op) {
+        let record = self.table.get(&op.key).copied();
+        let sources: Vec<NodeId> =
+            self.handoff.sources(slot_of(op.key)).into_iter().cloned().collect();
+        if sources.is_empty() || record.is_some_and(|record| self.floor < record.version) {
+            return self.answer(op, record);
+        }
+        if !sources.iter().all(|source| self.links.contains(source)) {
+            return self.parked.push(op);
+        }
+        self.requests += 1;
+        for source in &sources {
+            self.fetches += 1;
+            self.send(source, Message::Fetch { request: self.requests, key: op.key });
+        }
+        let closed = self.closed[op.key];
+        let read =
+            Read { op, closed, waiting: sources.into_iter().collect(), until_us: now + 300_000 };
+        self.reads.insert(self.requests, read);
+    }
+
+    fn fetched(&mut self, now: u64, from: &NodeId, request: u64, record: Option<Record>) {
+        let Some(read) = self.reads.get_mut(&request) else { return };
+        let key = read.op.key;
+        let is_last = read.waiting.remove(from) && read.waiting.is_empty();
+        let is_closed = read.closed != self.closed[key];
+        if let Some(record) = record
+            && !is_closed
+        {
+            self.merge(key, record);
+        }
+        if is_last && let Some(Read { op, .. }) = self.reads.remove(&request) {
+            match is_closed {
+                true => self.run(now, op, None),
+                false => self.answer(op, self.table.get(&key).copied()),
+            }
+        }
+    }
+
+    fn answer(&mut self, op: Op, record: Option<Record>) {
+        match op.origin.clone() {
+            Some(origin) => self.send(&origin, Message::Ran { op, record }),
+            None => self.effects.push(Effect::Done { op, record }),
+        }
+    }
+
+    fn merge(&mut self, key: usize, record: Record) {
+        self.clock = self.clock.max(record.version);
+        let known = self.table.get(&key).map_or(0, |known| known.version);
+        if known < record.version {
+            self.table.insert(key, record);
+        }
+    }
+
+    fn pushed(&mut self, from: &NodeId, entries: Vec<(usize, Record)>) {
+        let mut taken = Vec::new();
+        for (key, record) in entries {
+            if self.handoff.is_held(slot_of(key)) {
+                self.merge(key, record);
+                taken.push((key, record.version));
+            }
+        }
+        self.send(from, Message::Pushed(taken));
+    }
+
+    /// One half of a pass over the table: pushes what another owns, and clears what is not found.
+    fn sweep(&mut self, now: u64, maps: &mut Maps) {
+        let (pass, keys) = match self.pass.take() {
+            None => {
+                self.is_found = [false; KEYS];
+                (self.handoff.begin_pass(), 0..KEYS / 2)
+            }
+            Some(pass) => (pass, KEYS / 2..KEYS),
+        };
+        let is_over = keys.end == KEYS;
+        let mut pushes: BTreeMap<NodeId, Vec<(usize, Record)>> = BTreeMap::new();
+        for key in keys.filter(|key| pass.contains(slot_of(*key))) {
+            let Some(record) = self.table.get(&key) else { continue };
+            self.is_found[key] = true;
+            let owner = self.handoff.map().and_then(|map| map.owner(slot_of(key)));
+            if let Some(owner) = owner.filter(|owner| **owner != self.id) {
+                pushes.entry(owner.clone()).or_default().push((key, *record));
+            }
+        }
+        for (to, entries) in pushes.into_iter().filter(|(to, _)| self.links.contains(to)) {
+            self.effects.push(Effect::Send { to, message: Message::Push(entries) });
+        }
+        if !is_over {
+            self.pass = Some(pass);
+            return;
+        }
+        let mut cleared = pass;
+        for key in (0..KEYS).filter(|key| self.is_found[*key]) {
+            cleared.remove(slot_of(key));
+        }
+        self.handoff(now, HandoffEvent::ResidueCleared(cleared), maps);
+    }
+}
+
+fn wall_ms(now_us: u64, skew_ms: i64) -> u64 {
+    (1_700_000_000_000 + now_us / 1_000).saturating_add_signed(skew_ms)
+}
