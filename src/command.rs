@@ -115,6 +115,12 @@ impl Command {
         }
     }
 
+    /// Whether it changes nothing, so that it can be asked again.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        matches!(self.scope(), Scope::Read(_))
+    }
+
     /// The key it is about.
     #[must_use]
     pub fn key(&self) -> &Key {

@@ -1,7 +1,7 @@
 //! smache: a distributed cache served over HTTP, built from supervised actors.
 //!
 //! Layers, each naming itself and lower ones only: `limits`, `clock`, `metrics`; `entry`,
-//! `member`, `supervision`; `partition`; `command`, `error`; `config`, `table`; `shard`; `router`; `cache`;
+//! `member`, `supervision`; `partition`; `command`, `error`; `config`, `table`, `peer`; `shard`; `router`; `cache`;
 //! `front`; `node`. Beside them stands `client`, which knows a node only over HTTP. `ARCHITECTURE.md` shows how they fit.
 
 pub mod limits;
@@ -19,6 +19,7 @@ pub mod error;
 
 pub mod config;
 pub mod table;
+pub mod peer;
 
 pub mod shard;
 

@@ -7,6 +7,7 @@ mod actor;
 mod gate;
 mod message;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ractor::{Actor, ActorRef};
@@ -23,7 +24,7 @@ use crate::metrics::Counter;
 use crate::supervision::{ChildSpec, Kind, Running};
 use crate::table::{Cursor, ScanStep, Table, TableReader, TableStats};
 
-pub use gate::Gate;
+pub use gate::{Gate, Passage};
 
 use actor::{Holding, ShardActor};
 use message::{Batch, Inbox, ShardMsg, Waiting, Write};
@@ -80,7 +81,7 @@ impl Shard {
         let in_flight = Arc::new(Semaphore::new(SHARD_IN_FLIGHT_MAX));
         let reader = table.reader();
         let (inbox, counters) = (Inbox::default(), Mutex::default());
-        let holding = Arc::new(Holding { table, inbox, counters, gate });
+        let holding = Arc::new(Holding { table, inbox, counters, gate, seen: AtomicU64::new(0) });
         let held = Arc::clone(&holding);
         let actor_tx = Arc::new(actor_tx);
         let spec = ChildSpec::new(format!("shard-{id}"), Kind::Shard, move |supervisor| {
@@ -145,6 +146,11 @@ impl Shard {
     #[must_use]
     pub fn version(&self) -> Version {
         self.inner.reader.version()
+    }
+
+    /// Makes the version of every later write greater than one that was seen elsewhere.
+    pub fn observe(&self, version: Version) {
+        self.inner.holding.seen.fetch_max(version.0, Ordering::AcqRel);
     }
 
     /// Waits until all that was sent to the writer before is done.
@@ -400,7 +406,7 @@ mod tests {
         let (shard, _supervisor, gate) = start_gated().await;
         let slot = put(1).slot;
         assert!(shard.write_one(put(1)).await.is_ok());
-        gate.set(slot, false, false, false);
+        gate.set(slot, Passage::default());
         shard.barrier().await.unwrap();
         assert_eq!(shard.write_one(put(1)).await, Err(Error::NotHere { slot: slot.0 }));
         let known = shard.known(&key(1)).unwrap();
@@ -412,15 +418,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slot_that_is_about_to_be_ours_takes_what_others_had_of_it() {
+    async fn a_slot_that_is_ours_again_takes_what_others_had_of_it() {
         let (shard, _supervisor, gate) = start_gated().await;
         let slot = put(1).slot;
         assert!(shard.write_one(put(1)).await.is_ok());
         let known = shard.known(&key(1)).unwrap();
-        gate.set(slot, false, false, false);
+        gate.set(slot, Passage::default());
         let forget = Routed::new(Command::Forget(key(1), known.version()));
         shard.write_one(forget.clone()).await.unwrap();
-        gate.set(slot, false, true, true);
+        gate.set(slot, Passage { serves: true, is_ours: true, ..Passage::default() });
         let merge = Routed::new(Command::Merge(key(1), known.clone()));
         assert_eq!(shard.write_one(merge.clone()).await, Ok(Reply::Merged(true)));
         assert_eq!(shard.write_one(merge).await, Ok(Reply::Merged(false)));

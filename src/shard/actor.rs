@@ -1,6 +1,7 @@
 //! The serialized writer of one table.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub(super) struct Holding {
     /// Named counters, apart from the entries so that none is evicted; as many as doors name.
     pub(super) counters: Mutex<HashMap<Key, u64>>,
     pub(super) gate: Arc<Gate>,
+    /// The greatest version seen elsewhere: those given from now on are greater.
+    pub(super) seen: AtomicU64,
 }
 
 pub(super) struct ShardState {
@@ -103,6 +106,10 @@ fn counter(count: u64) -> Known {
 impl ShardState {
     /// Does all that waits in the inbox.
     fn work(&mut self, now: Millis) {
+        let seen = Version(self.holding.seen.load(Ordering::Acquire));
+        if self.writer.version() < seen {
+            self.writer.observe(seen);
+        }
         let mut taken = std::mem::take(&mut self.taken);
         self.holding.inbox.take(&mut taken);
         for Waiting { batch, done, permit } in taken.drain(..) {
@@ -120,11 +127,13 @@ impl ShardState {
     fn apply(&mut self, Routed { slot, command }: &Routed, now: Millis) -> Option<Reply> {
         let gate = &self.holding.gate;
         let is_allowed = match command {
-            Command::Get(_) | Command::Put(_) | Command::Delete(_) | Command::NextId(_) => {
-                gate.is_open(*slot)
-            }
-            Command::Merge(..) => gate.takes(*slot),
-            Command::Forget(..) => !gate.takes(*slot),
+            Command::Get(_)
+            | Command::Put(_)
+            | Command::Delete(_)
+            | Command::NextId(_)
+            | Command::Merge(..) => gate.is_open(*slot),
+            // What came back meanwhile is ours to keep.
+            Command::Forget(..) => !gate.is_open(*slot),
         };
         is_allowed.then(|| match command {
             Command::Get(key) => Reply::Found(self.writer.get(key, now)),

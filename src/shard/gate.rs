@@ -15,14 +15,29 @@ const WORDS: usize = SLOTS as usize / 64;
 pub struct Gate {
     /// It is ours: commands are done here.
     serves: Bits,
-    /// It is ours or about to be: what other nodes have of it is taken in.
-    takes: Bits,
+    /// It is ours or about to be: what is asked of it waits here.
+    ours: Bits,
     /// Some of it may still be elsewhere: what is missed here is asked for there.
     arriving: Bits,
+    /// Something of it was left here from an earlier time, and may be older than what is elsewhere.
+    doubtful: Bits,
     /// Until when this node may believe all of that without looking again.
     lease: AtomicU64,
     /// Whether deletions have to be remembered, as other nodes may still have what was deleted.
     has_peers: AtomicBool,
+}
+
+/// What is done with a slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passage {
+    /// It is ours: commands are done here.
+    pub serves: bool,
+    /// It is ours or about to be: what is asked of it waits here.
+    pub is_ours: bool,
+    /// Some of it may still be elsewhere.
+    pub is_arriving: bool,
+    /// What is here of it may be older than what is elsewhere.
+    pub is_doubtful: bool,
 }
 
 /// One bit for each slot.
@@ -33,8 +48,9 @@ impl Default for Gate {
     fn default() -> Self {
         Self {
             serves: Bits(array::from_fn(|_| AtomicU64::new(u64::MAX))),
-            takes: Bits(array::from_fn(|_| AtomicU64::new(u64::MAX))),
+            ours: Bits(array::from_fn(|_| AtomicU64::new(u64::MAX))),
             arriving: Bits(array::from_fn(|_| AtomicU64::new(0))),
+            doubtful: Bits(array::from_fn(|_| AtomicU64::new(0))),
             lease: AtomicU64::new(u64::MAX),
             has_peers: AtomicBool::new(false),
         }
@@ -58,8 +74,8 @@ impl Gate {
     /// Whether `slot` is ours or about to be.
     #[inline]
     #[must_use]
-    pub fn takes(&self, slot: Slot) -> bool {
-        self.takes.has(slot)
+    pub fn is_ours(&self, slot: Slot) -> bool {
+        self.ours.has(slot)
     }
 
     /// Whether some of `slot` may still be elsewhere.
@@ -76,17 +92,32 @@ impl Gate {
         self.has_peers.load(Ordering::Relaxed)
     }
 
+    /// Whether what is known here of keys in `slot` may be older than what is elsewhere, while it is
+    /// arriving.
+    #[inline]
+    #[must_use]
+    pub fn is_doubtful(&self, slot: Slot) -> bool {
+        self.doubtful.has(slot)
+    }
+
     /// Says what is done with `slot` from now on.
-    pub fn set(&self, slot: Slot, serves: bool, takes: bool, is_arriving: bool) {
+    pub fn set(&self, slot: Slot, Passage { serves, is_ours, is_arriving, is_doubtful }: Passage) {
+        self.doubtful.set(slot, is_doubtful);
         // What is missed is asked for elsewhere before anybody can miss it, and for longer.
         if is_arriving {
             self.arriving.set(slot, true);
         }
-        self.takes.set(slot, takes);
+        self.ours.set(slot, is_ours);
         self.serves.set(slot, serves);
         if !is_arriving {
             self.arriving.set(slot, false);
         }
+    }
+
+    /// Until when all of this may be believed.
+    #[must_use]
+    pub fn lease_end(&self) -> Millis {
+        Millis(self.lease.load(Ordering::Relaxed))
     }
 
     /// Says until when all of this may be believed.

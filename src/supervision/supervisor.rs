@@ -73,6 +73,12 @@ impl ChildSpec {
 }
 
 impl Running {
+    /// What `spawn_linked` returned of an actor that has no message to crash it: it is killed.
+    pub fn killed<Msg: ractor::Message>((actor, task): (ActorRef<Msg>, JoinHandle<()>)) -> Self {
+        let cell = actor.get_cell();
+        Self { cell, task, crash: Box::new(move || actor.kill()) }
+    }
+
     /// What `spawn_linked` returned, and the message that makes this actor panic.
     pub fn new<Msg: ractor::Message>(
         (actor, task): (ActorRef<Msg>, JoinHandle<()>),
@@ -113,6 +119,14 @@ impl Supervisor {
                 Err(SpawnErr::StartupFailed("the supervisor is stopping".into()))
             }
         }
+    }
+
+    /// Stops a child for good, and returns whether there was one of that name.
+    pub async fn remove(&self, name: &str) -> bool {
+        let remove = |reply| SupervisorMsg::Remove { name: name.to_owned(), reply };
+        let removed = self.actor.call(remove, None).await;
+        // A supervisor that is stopping stops all children.
+        matches!(removed, Ok(CallResult::Success(true)))
     }
 
     /// The tree as it is.
@@ -158,6 +172,7 @@ impl Supervisor {
 
 enum SupervisorMsg {
     Add { child: ChildSpec, reply: RpcReplyPort<Result<(), SpawnErr>> },
+    Remove { name: String, reply: RpcReplyPort<bool> },
     Crash { name: String, reply: RpcReplyPort<Result<(), CrashError>> },
     StopChildren(RpcReplyPort<()>),
 }
@@ -259,16 +274,19 @@ impl SupervisorState {
         Ok(())
     }
 
+    async fn remove(&mut self, name: &str) -> bool {
+        let Some(at) = self.children.iter().position(|child| child.shown.name == name) else {
+            return false;
+        };
+        // What it reports when it ends is of nobody any more.
+        self.children.remove(at).stop().await;
+        self.publish();
+        true
+    }
+
     async fn stop_children(&mut self) {
         for child in self.children.iter_mut().rev() {
-            child.shown.state = ChildState::Stopped;
-            let Some(Running { cell, task, .. }) = child.running.take() else {
-                continue;
-            };
-            if cell.stop_and_wait(None, Some(CHILD_STOP_TIMEOUT)).await.is_err() {
-                warn!(child = child.shown.name, "child did not stop in time and is killed");
-                task.abort();
-            }
+            child.stop().await;
         }
         self.publish();
     }
@@ -276,6 +294,17 @@ impl SupervisorState {
     fn publish(&self) {
         let children = self.children.iter().map(|child| child.shown.clone()).collect();
         self.tree.store(Arc::new(Tree { since: self.since, restarts: self.restarts, children }));
+    }
+}
+
+impl SupervisedChild {
+    async fn stop(&mut self) {
+        self.shown.state = ChildState::Stopped;
+        let Some(Running { cell, task, .. }) = self.running.take() else { return };
+        if cell.stop_and_wait(None, Some(CHILD_STOP_TIMEOUT)).await.is_err() {
+            warn!(child = self.shown.name, "child did not stop in time and is killed");
+            task.abort();
+        }
     }
 }
 
@@ -308,6 +337,9 @@ impl Actor for SupervisorActor {
         match message {
             SupervisorMsg::Add { child, reply } => {
                 let _ = reply.send(state.add(child, &me).await);
+            }
+            SupervisorMsg::Remove { name, reply } => {
+                let _ = reply.send(state.remove(&name).await);
             }
             SupervisorMsg::Crash { name, reply } => {
                 let _ = reply.send(state.crash(&name));

@@ -38,8 +38,18 @@ pub enum Kind {
     Supervisor,
     /// Writes one table.
     Shard,
+    /// Finds other nodes and watches them.
+    Discovery,
+    /// Keeps the slots this node holds.
+    Keeper,
+    /// Sends entries to their owners.
+    Mover,
     /// Accepts connections of one protocol.
     Door,
+    /// Carries sessions with other nodes.
+    Server,
+    /// Sends commands to one peer.
+    Link,
 }
 
 /// What an actor does now.

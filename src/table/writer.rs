@@ -76,6 +76,12 @@ impl TableWriter {
         self.change(|ledger, table| ledger.forget(table, key, version))
     }
 
+    /// The greatest version that was written here or seen from elsewhere.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.ledger.clock
+    }
+
     /// Makes all later versions greater than one that was seen elsewhere.
     pub fn observe(&mut self, version: Version) {
         self.change(|ledger, _| ledger.clock = ledger.clock.max(version));

@@ -1,0 +1,202 @@
+//! The only types that cross the wire between nodes.
+//!
+//! What a node asks and answers is written here in the words of the cache. How those words look on the
+//! wire is said by the definitions below them, apart from the types themselves, so that no other
+//! module has to know that there is a wire: a type that changes does not compile until its definition
+//! here changes too, and with it [`PROTOCOL`]. Names that come in are checked again, as if a client
+//! had sent them.
+
+mod form;
+mod wire;
+
+use serde::{Deserialize, Serialize};
+
+use crate::command::{Reply, Routed};
+use crate::entry::{Key, Known};
+use crate::error::Error;
+use crate::limits::{PEER_BITMAP_BYTES_MAX, PEERS_MAX};
+use crate::member::{Boot, NodeId, NodeName};
+use crate::partition::SlotSet;
+
+use form::{BitmapForm, Form, ListOf, OptionOf, SlotsForm, TextForm};
+use wire::{
+    BootForm, ErrorWire, KeyForm, KnownWire, NodeIdForm, NodeNameForm, OutcomeForm, RoutedForm,
+};
+
+/// The version of everything in this module. Nodes that share none do not talk.
+pub const PROTOCOL: u16 = 1;
+
+/// What one node asks another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Request {
+    /// Whether it is alive, with what the sender sees.
+    Ping(Ping),
+    /// Its view of the members, for that of the sender.
+    View(ViewRecord),
+    /// Commands that were routed once already and go no further.
+    Run(#[serde(with = "ListOf::<RoutedForm>")] Vec<Routed>),
+    /// What it knows under these keys.
+    Fetch(#[serde(with = "ListOf::<KeyForm>")] Vec<Key>),
+    /// What the sender knows of keys the receiver has now.
+    Push(#[serde(deserialize_with = "form::batch")] Vec<Moved>),
+    /// The slots the sender is about to have, for those who had them.
+    Claim {
+        /// Tells one claim from another.
+        id: u64,
+        /// The membership it is derived from.
+        digest: u64,
+        /// The slots.
+        #[serde(with = "SlotsForm")]
+        slots: SlotSet,
+    },
+    /// The sender is going.
+    Left,
+}
+
+/// What it answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Response {
+    /// To `Ping`.
+    Pong(Ping),
+    /// To `View`: its own.
+    View(ViewRecord),
+    /// To `Run`: what became of each command, in order.
+    Ran(#[serde(with = "ListOf::<OutcomeForm>")] Vec<Result<Reply, Refusal>>),
+    /// To `Fetch`: what is known of each key, in order.
+    Fetched(#[serde(deserialize_with = "form::batch")] Vec<Option<Moved>>),
+    /// To `Push`: what became of each, in order.
+    Pushed(#[serde(deserialize_with = "form::batch")] Vec<PushOutcome>),
+    /// To `Claim`: it has let go of the slots.
+    Claimed {
+        /// The claim.
+        id: u64,
+        /// Those of the slots of which it may still have something.
+        #[serde(with = "SlotsForm")]
+        residue: SlotSet,
+        /// The greatest version it gave in those slots; later ones must be greater.
+        clock: u64,
+    },
+    /// To `Claim`: it sees the members differently.
+    ClaimRefused {
+        /// The claim.
+        id: u64,
+    },
+    /// To `Left`.
+    Ok,
+    /// To any: it was begun, and what became of it cannot be said.
+    Lost,
+    /// To any: why nothing was done.
+    Refused(#[serde(with = "TextForm")] String),
+}
+
+/// A sign of life with what its sender sees.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ping {
+    /// The members it sees.
+    pub digest: u64,
+    /// How often that changed.
+    pub epoch: u64,
+    /// Whom it hears, a bit each in the order of the view.
+    #[serde(with = "BitmapForm")]
+    pub hears: Vec<u8>,
+}
+
+/// The members as a node sees them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewRecord {
+    /// How often its view changed.
+    pub epoch: u64,
+    /// The members.
+    #[serde(deserialize_with = "form::members")]
+    pub members: Vec<MemberRecord>,
+}
+
+/// A member as a node sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberRecord {
+    /// What it is called.
+    #[serde(with = "NodeNameForm")]
+    pub name: NodeName,
+    /// Which run of it.
+    #[serde(with = "BootForm")]
+    pub boot: Boot,
+    /// The greater one is right where two say different things of one run.
+    pub incarnation: u64,
+    /// What is thought of it, as `member` numbers it.
+    pub standing: u8,
+    /// Where other nodes reach it.
+    #[serde(with = "TextForm")]
+    pub addr: String,
+    /// Where clients reach it; empty if nowhere.
+    #[serde(with = "TextForm")]
+    pub http: String,
+    /// Its share of the slots, against the others'.
+    pub weight: u32,
+}
+
+/// What is known of a key, on its way to who has it now. Counters travel as entries under
+/// their own names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Of which key.
+    #[serde(with = "KeyForm")]
+    pub key: Key,
+    /// What it holds, or that it was deleted.
+    #[serde(with = "KnownWire")]
+    pub known: Known,
+}
+
+/// What became of one thing that was pushed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PushOutcome {
+    /// It was newer and is held now.
+    Taken,
+    /// What was there is as new or newer: it can be forgotten by the sender as well.
+    Older,
+    /// It is not held, so that the sender has to keep it.
+    Refused(Refusal),
+}
+
+/// Why a command was not done by the node it was sent to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// That node does not have the slot. Nothing changed.
+    Moved {
+        /// Who has it, as that node sees it; `None` if it does not know.
+        #[serde(with = "OptionOf::<NodeIdForm>")]
+        owner: Option<NodeId>,
+        /// Which map that is from.
+        epoch: u64,
+    },
+    /// It is a read, and the replies before it filled the message. Links ask again by themselves.
+    Later,
+    /// It was tried there. The error says whether the write may have happened.
+    Failed(#[serde(with = "ErrorWire")] Error),
+}
+
+/// What a node says of itself at the beginning of a connection. What stands before it there tells
+/// first whether it can be read: see `hello`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HelloRecord {
+    #[serde(with = "TextForm")]
+    pub(super) cluster: String,
+    #[serde(with = "NodeIdForm")]
+    pub(super) id: NodeId,
+    pub(super) incarnation: u64,
+    #[serde(with = "TextForm")]
+    pub(super) addr: String,
+    #[serde(with = "TextForm")]
+    pub(super) http: String,
+    pub(super) weight: u32,
+    pub(super) has_cookie: bool,
+    pub(super) nonce: [u8; 32],
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+// There is a bit for each member.
+const _: () = assert!(PEERS_MAX <= PEER_BITMAP_BYTES_MAX * 8);

@@ -1,0 +1,259 @@
+//! Messages as bytes: what is written is read, and nothing else.
+
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use smache::command::{Command, Condition, Put, Reply, Routed, Stored};
+use smache::entry::{Entry, Key, Known, MediaType, Millis, Namespace, Tags, Version};
+use smache::error::Error;
+use smache::limits::{PEER_BATCH_COMMANDS_MAX, PEER_FRAME_BYTES_MAX};
+use smache::member::{Boot, NodeId, NodeName};
+use smache::partition::{SLOTS, Slot, SlotSet};
+use smache::peer::codec::{
+    CodecError, decode_request, decode_response, encode_request, encode_response,
+};
+use smache::peer::message::{
+    MemberRecord, Moved, Ping, PushOutcome, Refusal, Request, Response, ViewRecord,
+};
+
+fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..max).prop_map(Bytes::from)
+}
+
+fn key() -> impl Strategy<Value = Key> {
+    (option::of("[a-zA-Z0-9._-]{1,64}"), vec(any::<u8>(), 1..100)).prop_map(|(namespace, bytes)| {
+        let namespace =
+            namespace.map_or(Namespace::default(), |name| Namespace::new(&name).unwrap());
+        Key::in_namespace(namespace, bytes).unwrap()
+    })
+}
+
+fn media() -> impl Strategy<Value = MediaType> {
+    prop_oneof![
+        Just(MediaType::Bytes),
+        Just(MediaType::Json),
+        Just(MediaType::Text),
+        vec(any::<u8>(), 1..=255).prop_map(|name| MediaType::Other(name.into())),
+    ]
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    let tags = vec(vec(any::<u8>(), 1..=255), 0..4)
+        .prop_map(|tags| Tags::new(tags.iter().map(Vec::as_slice)).unwrap());
+    (bytes(200), media(), any::<u64>(), option::of(any::<u64>()), tags).prop_map(
+        |(value, media, version, expires_at, tags)| Entry {
+            value,
+            media,
+            version: Version(version),
+            expires_at: expires_at.map(Millis),
+            tags,
+        },
+    )
+}
+
+fn known() -> impl Strategy<Value = Known> {
+    prop_oneof![
+        entry().prop_map(Known::Entry),
+        any::<(u64, u64)>().prop_map(|(version, at)| Known::Deleted(Version(version), Millis(at))),
+    ]
+}
+
+fn put() -> impl Strategy<Value = Put> {
+    let condition = prop_oneof![Just(Condition::Always), Just(Condition::Absent)];
+    (key(), bytes(200), media(), option::of(any::<u64>()), condition).prop_map(
+        |(key, value, media, expires_at, condition)| Put {
+            key,
+            value,
+            media,
+            expires_at: expires_at.map(Millis),
+            condition,
+        },
+    )
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        key().prop_map(Command::Get),
+        put().prop_map(Command::Put),
+        key().prop_map(Command::Delete),
+        key().prop_map(Command::NextId),
+        (key(), known()).prop_map(|(key, known)| Command::Merge(key, known)),
+        (key(), any::<u64>()).prop_map(|(key, version)| Command::Forget(key, Version(version))),
+    ]
+}
+
+fn node_id() -> impl Strategy<Value = NodeId> {
+    ("[a-z]{1,20}@[a-z]{1,20}", any::<u64>())
+        .prop_map(|(name, boot)| NodeId { name: NodeName::new(&name).unwrap(), boot: Boot(boot) })
+}
+
+fn refusal() -> impl Strategy<Value = Refusal> {
+    prop_oneof![
+        (option::of(node_id()), any::<u64>())
+            .prop_map(|(owner, epoch)| Refusal::Moved { owner, epoch }),
+        Just(Refusal::Later),
+        any::<usize>().prop_map(|shard| Refusal::Failed(Error::Busy { shard })),
+        any::<(usize, usize)>().prop_map(|(bytes, bytes_max)| {
+            Refusal::Failed(Error::ValueTooLarge { bytes, bytes_max })
+        }),
+        "[a-z]{0,100}".prop_map(|owner| Error::Unanswered { owner: owner.into() }.into()),
+    ]
+}
+
+fn reply() -> impl Strategy<Value = Reply> {
+    prop_oneof![
+        option::of(entry()).prop_map(Reply::Found),
+        any::<u64>().prop_map(|version| Reply::Stored(Stored::Replaced(Version(version)))),
+        Just(Reply::Stored(Stored::TooLarge)),
+        any::<bool>().prop_map(Reply::Deleted),
+        any::<u64>().prop_map(Reply::Id),
+        any::<bool>().prop_map(Reply::Merged),
+    ]
+}
+
+fn moved() -> impl Strategy<Value = Moved> {
+    (key(), known()).prop_map(|(key, known)| Moved { key, known })
+}
+
+fn ping() -> impl Strategy<Value = Ping> {
+    (any::<u64>(), any::<u64>(), vec(any::<u8>(), 0..100)).prop_map(|(digest, epoch, hears)| Ping {
+        digest,
+        epoch,
+        hears,
+    })
+}
+
+fn view() -> impl Strategy<Value = ViewRecord> {
+    let member = (node_id(), any::<(u64, u8, u32)>(), "[0-9.:]{0,40}", "[0-9.:]{0,40}").prop_map(
+        |(id, (incarnation, standing, weight), addr, http)| MemberRecord {
+            name: id.name,
+            boot: id.boot,
+            incarnation,
+            standing,
+            addr,
+            http,
+            weight,
+        },
+    );
+    (any::<u64>(), vec(member, 0..10)).prop_map(|(epoch, members)| ViewRecord { epoch, members })
+}
+
+fn slots() -> impl Strategy<Value = SlotSet> {
+    vec(0..SLOTS, 0..2_000).prop_map(|slots| slots.into_iter().map(Slot).collect())
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    prop_oneof![
+        ping().prop_map(Request::Ping),
+        view().prop_map(Request::View),
+        vec(command().prop_map(Routed::new), 0..8).prop_map(Request::Run),
+        vec(key(), 0..8).prop_map(Request::Fetch),
+        vec(moved(), 0..8).prop_map(Request::Push),
+        (any::<(u64, u64)>(), slots()).prop_map(|((id, digest), slots)| Request::Claim {
+            id,
+            digest,
+            slots
+        }),
+        Just(Request::Left),
+    ]
+}
+
+fn response() -> impl Strategy<Value = Response> {
+    let outcome = prop_oneof![reply().prop_map(Ok), refusal().prop_map(Err)];
+    let pushed = prop_oneof![
+        Just(PushOutcome::Taken),
+        Just(PushOutcome::Older),
+        refusal().prop_map(PushOutcome::Refused),
+    ];
+    prop_oneof![
+        ping().prop_map(Response::Pong),
+        view().prop_map(Response::View),
+        vec(outcome, 0..8).prop_map(Response::Ran),
+        vec(option::of(moved()), 0..8).prop_map(Response::Fetched),
+        vec(pushed, 0..8).prop_map(Response::Pushed),
+        (any::<(u64, u64)>(), slots()).prop_map(|((id, clock), residue)| Response::Claimed {
+            id,
+            residue,
+            clock
+        }),
+        any::<u64>().prop_map(|id| Response::ClaimRefused { id }),
+        Just(Response::Ok),
+        Just(Response::Lost),
+        "[ -~]{0,500}".prop_map(Response::Refused),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_request_comes_back_as_it_was_sent(from in any::<u64>(), request in request()) {
+        let bytes = encode_request(Boot(from), &request).unwrap();
+        prop_assert_eq!(decode_request(&bytes).unwrap(), (Boot(from), request));
+    }
+
+    #[test]
+    fn a_response_comes_back_as_it_was_sent(response in response()) {
+        let bytes = encode_response(&response).unwrap();
+        prop_assert_eq!(decode_response(&bytes).unwrap(), response);
+    }
+
+    #[test]
+    fn a_message_that_is_cut_or_has_more_is_no_message(request in request(), at in any::<usize>()) {
+        let mut bytes = encode_request(Boot(1), &request).unwrap();
+        prop_assert!(decode_request(&bytes[..at % bytes.len()]).is_err());
+        bytes.push(0);
+        prop_assert!(decode_request(&bytes).is_err());
+    }
+
+    #[test]
+    fn garbled_messages_do_no_harm(
+        request in request(),
+        response in response(),
+        flips in vec(any::<(usize, u8)>(), 1..20),
+    ) {
+        let mut asked = encode_request(Boot(1), &request).unwrap();
+        let mut answered = encode_response(&response).unwrap();
+        for (at, bits) in flips {
+            let (of_asked, of_answered) = (at % asked.len(), at % answered.len());
+            asked[of_asked] ^= bits;
+            answered[of_answered] ^= bits;
+        }
+        drop(decode_request(&asked));
+        drop(decode_response(&answered));
+    }
+
+    #[test]
+    fn noise_does_no_harm(noise in vec(any::<u8>(), 0..300)) {
+        drop(decode_request(&noise));
+        drop(decode_response(&noise));
+    }
+}
+
+#[test]
+fn what_is_over_the_limits_is_refused() {
+    let value = Bytes::from(vec![0; PEER_FRAME_BYTES_MAX]);
+    let put = Put {
+        key: Key::new("a").unwrap(),
+        value,
+        media: MediaType::Bytes,
+        expires_at: None,
+        condition: Condition::Always,
+    };
+    let request = Request::Run(vec![Routed::new(Command::Put(put))]);
+    let refused = encode_request(Boot(1), &request);
+    assert!(matches!(refused, Err(CodecError::TooLarge { .. })), "{refused:?}");
+    let keys = vec![Key::new("a").unwrap(); PEER_BATCH_COMMANDS_MAX + 1];
+    let bytes = encode_request(Boot(1), &Request::Fetch(keys)).unwrap();
+    assert!(decode_request(&bytes).is_err());
+}
+
+#[test]
+fn names_are_checked_again_when_they_come_in() {
+    let key = Key::in_namespace(Namespace::new("space").unwrap(), "key").unwrap();
+    let bytes = encode_request(Boot(1), &Request::Fetch(vec![key])).unwrap();
+    assert!(decode_request(&bytes).is_ok());
+    let at = bytes.windows(5).position(|window| window == b"space").unwrap();
+    let mut wrong = bytes.clone();
+    wrong[at] = b'/';
+    assert!(decode_request(&wrong).is_err());
+}

@@ -1,0 +1,310 @@
+//! The node that runs in a process of its own: it does what it is told, a line at a time.
+
+use std::collections::HashMap;
+use std::io::{BufRead, Write};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use smache::command::{Command, Condition, Put, Reply, Routed, Stored};
+use smache::config::Secret;
+use smache::entry::{Entry, Key, MediaType, Tags, Version};
+use smache::member::{Boot, NameTaken, NodeId, NodeName};
+use smache::peer::message::{Moved, Ping, PushOutcome, Refusal, Request, Response};
+use smache::peer::{
+    Admission, Answer, Answering, Chaos, Link, PeerInfo, Transport, TransportConfig, TransportEvent,
+};
+use smache::supervision::Supervisor;
+
+use crate::process::{BOOT, COOKIE, NAME};
+
+/// Admits everybody but `unwanted@test`, above what is remembered.
+struct Door;
+
+impl Admission for Door {
+    fn admit(&self, peer: &PeerInfo) -> Result<u64, NameTaken> {
+        match peer.id.name.as_str() {
+            "unwanted@test" => {
+                let addr = "127.0.0.1:1".to_owned();
+                Err(NameTaken { incarnation: 7, addr, heard_ms_ago: 0 })
+            }
+            _ => Ok(41),
+        }
+    }
+}
+
+type Map = Arc<Mutex<HashMap<Key, Bytes>>>;
+
+/// Keeps values in a map. The key `slow` takes a second, and `panic` ends in a panic.
+struct Keeper(Map);
+
+impl Answer for Keeper {
+    fn answer(&self, _from: NodeId, request: Request) -> Answering {
+        let map = Arc::clone(&self.0);
+        let response = match request {
+            Request::Run(commands) => return Box::pin(run(map, commands)),
+            Request::Ping(ping) => Response::Pong(ping),
+            Request::View(view) => Response::View(view),
+            Request::Push(list) => {
+                Response::Pushed(list.iter().map(|_| PushOutcome::Taken).collect())
+            }
+            Request::Fetch(keys) => Response::Fetched(keys.iter().map(|_| None).collect()),
+            Request::Claim { id, .. } => Response::ClaimRefused { id },
+            Request::Left => Response::Ok,
+        };
+        Box::pin(std::future::ready(response))
+    }
+}
+
+async fn run(map: Map, commands: Vec<Routed>) -> Response {
+    let mut outcomes = vec![];
+    for routed in commands {
+        if routed.key().as_bytes() == b"slow" {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        if routed.key().as_bytes() == b"panic" {
+            tokio::task::yield_now().await;
+            panic!("asked for");
+        }
+        outcomes.push(apply(&map, routed.command));
+    }
+    Response::Ran(outcomes)
+}
+
+fn apply(map: &Map, command: Command) -> Result<Reply, Refusal> {
+    let mut map = map.lock().unwrap();
+    Ok(match command {
+        Command::Get(key) => Reply::Found(map.get(&key).map(|value| entry(value.clone()))),
+        Command::Put(put) => {
+            let is_kept = !put.key.as_bytes().starts_with(b"drop");
+            let value = if is_kept { put.value } else { Bytes::new() };
+            map.insert(put.key, value);
+            Reply::Stored(Stored::Created(Version(1)))
+        }
+        Command::Delete(key) => Reply::Deleted(map.remove(&key).is_some()),
+        other => {
+            return Err(Refusal::Moved { owner: None, epoch: other.key().as_bytes().len() as u64 });
+        }
+    })
+}
+
+fn entry(value: Bytes) -> Entry {
+    let (media, tags) = (MediaType::Bytes, Tags::none().clone());
+    Entry { value, media, version: Version(7), expires_at: None, tags }
+}
+
+struct Node {
+    transport: Transport,
+    supervisor: Supervisor,
+    events: Arc<Mutex<Vec<String>>>,
+}
+
+/// Not a test: the other process of one.
+#[test]
+fn second_process() {
+    let Ok(name) = std::env::var(NAME) else { return };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let node = runtime.block_on(Node::start(&name));
+    say(&node.transport.local_addr().to_string());
+    for line in std::io::stdin().lock().lines() {
+        let line = line.unwrap();
+        let words: Vec<_> = line.split(' ').collect();
+        say(&runtime.block_on(node.obey(&words)));
+    }
+}
+
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "> {line}").unwrap();
+    out.flush().unwrap();
+}
+
+impl Node {
+    async fn start(name: &str) -> Self {
+        let boot = std::env::var(BOOT).unwrap().parse().unwrap();
+        let me = PeerInfo {
+            id: NodeId { name: NodeName::new(name).unwrap(), boot: Boot(boot) },
+            incarnation: 3,
+            addr: String::new(),
+            http: "127.0.0.1:4000".to_owned(),
+            weight: 100,
+        };
+        let config = TransportConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            me,
+            cluster: std::env::var("PEER_TEST_CLUSTER").unwrap_or("smache".to_owned()),
+            cookie: std::env::var(COOKIE).ok().map(Secret::new),
+        };
+        let supervisor = Supervisor::start().await.unwrap();
+        let keeper = Arc::new(Keeper(Map::default()));
+        let transport =
+            Transport::start(config, Arc::new(Door), keeper, supervisor.clone()).await.unwrap();
+        let events = Arc::new(Mutex::new(vec![]));
+        let (mut heard, noted) = (transport.events(), Arc::clone(&events));
+        tokio::spawn(async move {
+            while let Ok(event) = heard.recv().await {
+                noted.lock().unwrap().push(match event {
+                    TransportEvent::Opened(peer) => format!("opened {}", peer.id.name),
+                    TransportEvent::Closed { peer, reason } => {
+                        format!("closed {}: {reason}", peer.name)
+                    }
+                });
+            }
+        });
+        Self { transport, supervisor, events }
+    }
+
+    async fn obey(&self, words: &[&str]) -> String {
+        match words {
+            ["dial", addr] => match self.transport.dial(addr.parse().unwrap()).await {
+                Ok(dialed) => format!("dialed {} {}", dialed.peer.id.name, dialed.floor),
+                Err(error) => format!("error {error}"),
+            },
+            ["peers"] => {
+                let mut names: Vec<_> =
+                    self.transport.peers().iter().map(|peer| peer.id.to_string()).collect();
+                names.sort();
+                names.join(",")
+            }
+            ["events"] => self.events.lock().unwrap().join(","),
+            ["crash", child] => format!("{:?}", self.supervisor.crash(child).await),
+            ["chaos", peer, what] => {
+                self.transport.chaos(peer, chaos(what));
+                "ok".to_owned()
+            }
+            ["close", peer] => {
+                if let Some(link) = self.link(peer) {
+                    link.close("told to");
+                }
+                "ok".to_owned()
+            }
+            ["ping", peer] => match self.link(peer) {
+                Some(link) => timed(link.ask(Request::Ping(Ping::default()))).await,
+                None => "no link".to_owned(),
+            },
+            ["push", peer, entries, bytes] => self.push(peer, entries, bytes).await,
+            ["get", peer, key] => match self.link(peer) {
+                Some(link) => timed(link.run_one(get(key))).await,
+                None => "no link".to_owned(),
+            },
+            ["put", peer, key, bytes] => match self.link(peer) {
+                Some(link) => timed(link.run_one(put(key, bytes.parse().unwrap()))).await,
+                None => "no link".to_owned(),
+            },
+            ["many", peer, count, bytes] => {
+                self.many(peer, count.parse().unwrap(), bytes.parse().unwrap()).await
+            }
+            ["flood", peer, seconds] => self.flood(peer, seconds.parse().unwrap()).await,
+            other => format!("what? {other:?}"),
+        }
+    }
+
+    fn link(&self, peer: &str) -> Option<Link> {
+        let peers = self.transport.peers();
+        let peer = peers.iter().find(|known| known.id.name.as_str() == peer)?;
+        self.transport.link(&peer.id)
+    }
+
+    async fn push(&self, peer: &str, entries: &str, bytes: &str) -> String {
+        let value = Bytes::from(vec![1; bytes.parse().unwrap()]);
+        let moved = |n| Moved {
+            key: Key::new(format!("moved-{n}")).unwrap(),
+            known: smache::entry::Known::Entry(entry(value.clone())),
+        };
+        let entries = (0..entries.parse::<usize>().unwrap()).map(moved).collect();
+        match self.link(peer).unwrap().push(entries).await {
+            Ok(Response::Pushed(outcomes)) => format!("pushed {}", outcomes.len()),
+            other => format!("{other:?}"),
+        }
+    }
+
+    /// Puts and reads back so many keys, with one call each way.
+    async fn many(&self, peer: &str, count: usize, bytes: usize) -> String {
+        let link = self.link(peer).unwrap();
+        let keys: Vec<_> = (0..count).map(|n| format!("many-{n}")).collect();
+        let puts = keys.iter().map(|key| put(key, bytes)).collect();
+        let puts = link.run(puts).await;
+        let gets = link.run(keys.iter().map(|key| get(key)).collect()).await;
+        let puts = puts.iter().filter(|outcome| matches!(outcome, Ok(Ok(Reply::Stored(_)))));
+        let gets = gets.iter().filter(|outcome| {
+            matches!(outcome, Ok(Ok(Reply::Found(Some(entry)))) if entry.value.len() == bytes)
+        });
+        format!("put {} got {}", puts.count(), gets.count())
+    }
+
+    /// Writes as fast as it goes for so long, and says by how much the memory grew at most.
+    async fn flood(&self, peer: &str, seconds: u64) -> String {
+        let link = self.link(peer).unwrap();
+        let before = resident_kib();
+        let mut most = before;
+        let until = Instant::now() + Duration::from_secs(seconds);
+        let value = Bytes::from(vec![1; 16 * 1024]);
+        for n in 0..512 {
+            let (link, value) = (link.clone(), value.clone());
+            tokio::spawn(async move {
+                while Instant::now() < until {
+                    let put = put_value(&format!("drop-{n}"), value.clone());
+                    if link.run_one(put).await.is_err() {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                }
+            });
+        }
+        while Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            most = most.max(resident_kib());
+        }
+        format!("grew {}", (most - before) / 1024)
+    }
+}
+
+fn get(key: &str) -> Routed {
+    Routed::new(Command::Get(Key::new(key.to_owned()).unwrap()))
+}
+
+fn put(key: &str, bytes: usize) -> Routed {
+    put_value(key, Bytes::from(vec![7; bytes]))
+}
+
+fn put_value(key: &str, value: Bytes) -> Routed {
+    Routed::new(Command::Put(Put {
+        key: Key::new(key.to_owned()).unwrap(),
+        value,
+        media: MediaType::Bytes,
+        expires_at: None,
+        condition: Condition::Always,
+    }))
+}
+
+fn chaos(what: &str) -> Chaos {
+    match what {
+        "cut" => Chaos::Cut,
+        "cut-send" => Chaos::CutSend,
+        "cut-receive" => Chaos::CutReceive,
+        "delay" => Chaos::Delay(Duration::from_millis(200)),
+        _ => Chaos::Heal,
+    }
+}
+
+/// What came of it, without values, and after how many milliseconds.
+async fn timed<T: std::fmt::Debug>(future: impl Future<Output = T>) -> String {
+    let began = Instant::now();
+    let mut outcome = format!("{:?}", future.await);
+    if let Some(at) = outcome.find("value: b\"") {
+        outcome.truncate(at);
+    }
+    format!("{} {outcome}", began.elapsed().as_millis())
+}
+
+/// Memory of this process, in KiB.
+pub fn resident_kib() -> u64 {
+    resident_kib_of(std::process::id())
+}
+
+/// Memory of a process, in KiB.
+pub fn resident_kib_of(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
