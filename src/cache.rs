@@ -11,18 +11,26 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::clock;
+use crate::cluster::Cluster;
 use crate::command::{Command, Condition, Put, Reply, Stored};
 use crate::entry::{Entry, Key};
 use crate::error::Error;
 use crate::limits::{BATCH_COMMANDS_MAX, ID_ATTEMPTS_MAX, ID_SEARCH_TIMEOUT};
+use crate::member::{NodeId, NodeName};
 use crate::router::Router;
 use crate::supervision::Supervisor;
 
+pub use crate::peer::Chaos;
 pub use crate::supervision::{CrashError, Tree};
 pub use status::{
-    ClusterStatus, Explanation, MemberState, MemberStatus, MemoryStatus, NodeState, RequestStatus,
-    ShardStatus, Status,
+    ClusterStatus, Explanation, MemberState, MemberStatus, MemoryStatus, NodeState, PeerStatus,
+    RequestStatus, ShardStatus, Status,
 };
+
+/// There is no cluster here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this node is alone; allowed: on a node started with --cluster")]
+pub struct NotInCluster;
 
 /// Where the counter of [`Cache::put_next`] is kept. Counters are held apart from entries, so that
 /// no key can be taken by it.
@@ -35,29 +43,28 @@ pub struct Cache {
 }
 
 struct Inner {
-    node: String,
-    boot_id: String,
+    node: NodeId,
     started: Instant,
     value_bytes_max: usize,
     router: Router,
     supervisor: Supervisor,
+    cluster: Option<Cluster>,
     state: watch::Sender<NodeState>,
 }
 
 impl Cache {
-    /// A cache over `router`, on the node of that name. `boot_id` tells one run of a node from
-    /// another.
+    /// A cache over `router`, on the node `node`, which is part of `cluster` if there is one.
     #[must_use]
     pub fn new(
-        node: String,
-        boot_id: String,
+        node: NodeId,
         value_bytes_max: usize,
         router: Router,
         supervisor: Supervisor,
+        cluster: Option<Cluster>,
     ) -> Self {
         let state = watch::Sender::new(NodeState::Starting);
         let started = Instant::now();
-        let inner = Inner { node, boot_id, started, value_bytes_max, router, supervisor, state };
+        let inner = Inner { node, started, value_bytes_max, router, supervisor, cluster, state };
         Self { inner: Arc::new(inner) }
     }
 
@@ -66,9 +73,15 @@ impl Cache {
     /// # Errors
     ///
     /// [`Error`], if whoever has the key does not answer.
-    #[expect(clippy::unused_async, reason = "the owner of a key may be another node")]
+    #[inline]
     pub async fn get(&self, key: &Key) -> Result<Option<Entry>, Error> {
-        Ok(self.inner.router.get(key, clock::now()))
+        self.inner.router.get(key, clock::now()).await
+    }
+
+    /// The node that owns a key; `None` if it is this one.
+    #[must_use]
+    pub fn other_owner(&self, key: &Key) -> Option<NodeName> {
+        self.inner.router.other_owner(Router::slot_of(key))
     }
 
     /// Has one command done.
@@ -134,8 +147,18 @@ impl Cache {
 
     /// The name of this node.
     #[must_use]
-    pub fn node(&self) -> &str {
-        &self.inner.node
+    pub fn node(&self) -> &NodeName {
+        &self.inner.node.name
+    }
+
+    /// Disturbs the connections to a node, for demonstrations and tests.
+    ///
+    /// # Errors
+    ///
+    /// [`NotInCluster`] on a node without `--cluster`.
+    pub fn disturb(&self, peer: &str, chaos: Chaos) -> Result<(), NotInCluster> {
+        self.inner.cluster.as_ref().ok_or(NotInCluster)?.chaos(peer, chaos);
+        Ok(())
     }
 
     /// The largest value that is stored, in bytes.

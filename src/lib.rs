@@ -24,6 +24,7 @@ pub mod peer;
 pub mod shard;
 
 pub mod router;
+pub mod cluster;
 
 pub mod cache;
 

@@ -9,6 +9,11 @@ use smache::client;
 use smache::config::{Config, Effective, Flags, LogFormat};
 use smache::node::{Node, Signals, raise_open_files};
 use tokio::runtime::Runtime;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{fmt, registry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -90,10 +95,21 @@ fn start_runtime() -> anyhow::Result<Runtime> {
 }
 
 fn start_log(config: &Config) {
-    let log = tracing_subscriber::fmt().with_max_level(config.log).with_writer(stderr);
+    // What the actor library says of itself is for those who look for its faults.
+    let libraries = match config.log {
+        LevelFilter::DEBUG | LevelFilter::TRACE => config.log,
+        level => level.min(LevelFilter::ERROR),
+    };
+    let wanted = Targets::new().with_default(libraries).with_target("smache", config.log);
+    let lines = fmt::layer().with_writer(stderr);
     match config.log_format {
-        LogFormat::Text => log.with_ansi(stderr().is_terminal()).with_target(false).init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Text => {
+            let lines = lines.with_ansi(stderr().is_terminal()).with_target(false);
+            registry().with(lines.with_filter(wanted)).init();
+        }
+        LogFormat::Json => {
+            registry().with(lines.json().flatten_event(true).with_filter(wanted)).init();
+        }
     }
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string);

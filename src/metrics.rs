@@ -26,6 +26,14 @@ pub const RESTARTS: &str = "smache_restarts";
 pub const UPTIME: &str = "smache_uptime_seconds";
 /// 1 while the node takes requests, else 0.
 pub const READY: &str = "smache_ready";
+/// Members of the cluster as this node sees it, by state.
+pub const MEMBERS: &str = "smache_members";
+/// Changes of the members that this node knows of.
+pub const EPOCH: &str = "smache_cluster_epoch";
+/// Slots this node owns.
+pub const SLOTS_OWNED: &str = "smache_slots";
+/// Entries this node still has to send to their owners.
+pub const MOVING: &str = "smache_entries_moving";
 /// HTTP answers, by class of status.
 pub const HTTP_ANSWERS: &str = "smache_http_answers";
 /// HTTP connections open.

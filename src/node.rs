@@ -8,14 +8,18 @@ use ractor::SpawnErr;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use crate::cache::{Cache, NodeState};
+use crate::clock;
+use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::front::http::{Guard, HttpDoor};
-use crate::limits::DRAIN_TIMEOUT;
-use crate::router::Router;
+use crate::limits::{DRAIN_TIMEOUT, LAME_DUCK};
+use crate::member::{Boot, Member, NodeId, Standing, View};
+use crate::peer::TransportError;
+use crate::router::{Router, Routes};
 use crate::shard::{Gate, Shard};
 use crate::supervision::Supervisor;
 use crate::table::{Limit, Table, TableConfig};
@@ -25,6 +29,7 @@ pub struct Node {
     cache: Cache,
     supervisor: Supervisor,
     http: Option<(HttpDoor, SocketAddr)>,
+    cluster: Option<Cluster>,
 }
 
 /// Why a node did not start, or ended by itself.
@@ -44,6 +49,9 @@ pub enum NodeError {
     /// A supervised actor did not start.
     #[error("an actor did not start: {0}")]
     Actor(#[from] SpawnErr),
+    /// Other nodes cannot be reached at all.
+    #[error(transparent)]
+    Cluster(#[from] TransportError),
     /// The system does not let signals be handled.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
@@ -112,14 +120,17 @@ impl Node {
             supervisor.add(spec).await?;
             shards.push(shard);
         }
-        let boot_id = getrandom::u64().map_err(NodeError::Random)?;
-        let cache = Cache::new(
-            config.node.to_string(),
-            format!("{boot_id:016x}"),
-            config.value_bytes_max,
-            Router::new(shards),
-            supervisor.clone(),
-        );
+        let http = listener.as_ref().map(|(_, addr)| *addr);
+        let me = member(config, http)?;
+        let routes = Routes::alone(&View::new(1, [me.clone()]));
+        let router = Router::new(shards, Arc::clone(&gate), routes);
+        let mut cluster = None;
+        if let Some(config) = &config.cluster {
+            let (me, router) = (me.clone(), router.clone());
+            cluster = Some(Cluster::start(config, me, router, gate, &supervisor).await?);
+        }
+        let bytes_max = config.value_bytes_max;
+        let cache = Cache::new(me.id, bytes_max, router, supervisor.clone(), cluster.clone());
         let mut http = None;
         if let Some((listener, addr)) = listener {
             let guard = Guard::new(addr, config.token.clone());
@@ -127,10 +138,13 @@ impl Node {
             supervisor.add(spec).await?;
             http = Some((door, addr));
         }
+        if let Some(cluster) = &cluster {
+            cluster.joined().await;
+        }
         cache.set_state(NodeState::Ready);
         let http_addr = http.as_ref().map_or("off".to_owned(), |(_, addr)| addr.to_string());
         info!(node = %config.node, http = http_addr, shards = config.shards, "node is ready");
-        Ok(Self { cache, supervisor, http })
+        Ok(Self { cache, supervisor, http, cluster })
     }
 
     /// The cache of this node.
@@ -155,6 +169,10 @@ impl Node {
         let end = tokio::select! {
             () = signals.next() => Ok(()),
             reason = self.supervisor.failed() => Err(NodeError::Failed(reason)),
+            by = superseded(self.cluster.as_ref()) => {
+                let reason = format!("another run of this node has its name now, at {by}");
+                Err(NodeError::Failed(reason))
+            }
         };
         tokio::spawn(async move {
             signals.next().await;
@@ -165,17 +183,53 @@ impl Node {
         end
     }
 
-    /// Answers what has begun, then stops the doors and the shards.
+    /// Hands its entries to other nodes, if there are any, answers what has begun, and stops the doors
+    /// and the shards.
+    ///
+    /// While entries are handed over every request is still answered: who asks here does so because
+    /// it has not heard yet that this node goes.
     pub async fn stop(self) {
         let began = Instant::now();
         self.cache.set_state(NodeState::Draining);
         info!("draining");
         if let Some((door, _)) = &self.http {
+            door.leave();
+        }
+        if let Some(cluster) = self.cluster.as_ref().filter(|cluster| cluster.has_others()) {
+            tokio::join!(cluster.hand_over(), sleep(LAME_DUCK));
+        }
+        if let Some((door, _)) = &self.http {
             door.drain(DRAIN_TIMEOUT).await;
+        }
+        if let Some(cluster) = &self.cluster {
+            cluster.leave().await;
         }
         self.supervisor.stop().await;
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         info!(took_ms, "node stopped");
+    }
+}
+
+/// This node as others see it.
+fn member(config: &Config, http: Option<SocketAddr>) -> Result<Member, NodeError> {
+    let boot = Boot(getrandom::u64().map_err(NodeError::Random)?);
+    let advertise = config.cluster.as_ref().and_then(|cluster| cluster.advertise.clone());
+    let mib = config.memory_bytes >> 20;
+    Ok(Member {
+        id: NodeId { name: config.node.clone(), boot },
+        addr: advertise.unwrap_or_default(),
+        http: http.map(|addr| addr.to_string()).unwrap_or_default(),
+        incarnation: clock::now().0,
+        standing: Standing::Alive,
+        // The most a node may have in MiB fits.
+        weight: u32::try_from(mib).unwrap_or(u32::MAX).max(1),
+    })
+}
+
+async fn superseded(cluster: Option<&Cluster>) -> String {
+    match cluster {
+        Some(cluster) => cluster.superseded().await,
+        None => std::future::pending().await,
     }
 }
 

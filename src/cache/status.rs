@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use super::Cache;
 use crate::clock;
+use crate::cluster::{ClusterReport, MemberReport, PeerReport};
 use crate::entry::Key;
+use crate::member::PeerState;
 use crate::partition::SLOTS;
 use crate::router::Router;
 use crate::supervision::Kind;
@@ -69,33 +71,74 @@ pub struct RequestStatus {
     pub expirations: u64,
 }
 
-/// The cluster as this node sees it. A node alone is a cluster of one.
+/// The cluster as this node sees it. A node alone is a cluster of one. `moving` is the entries this
+/// node still has to send, `peers` where it looks for others.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "the fields are those of the contract, under the same names")]
 pub struct ClusterStatus {
     pub epoch: u64,
     pub moving: u64,
     pub members: Vec<MemberStatus>,
+    pub peers: Vec<PeerStatus>,
 }
 
-/// One member. `addr` is where other nodes reach it, null where it does not listen for them.
+/// One member. `addr` is where other nodes reach it and `http` where clients do, null where it does
+/// not listen for them; `heard_ms` how long ago it was heard, null for never.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "the fields are those of the contract, under the same names")]
 pub struct MemberStatus {
     pub node: String,
+    pub boot_id: String,
     pub addr: Option<String>,
+    pub http: Option<String>,
     pub state: MemberState,
     pub slots: u16,
+    pub heard_ms: Option<u64>,
+}
+
+/// One place where others are looked for, and why nobody is there: `reason` is what the last attempt
+/// of `failures` in a row said.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct PeerStatus {
+    pub addr: String,
+    pub node: Option<String>,
+    pub connected: bool,
+    pub failures: u32,
+    pub reason: Option<String>,
 }
 
 /// What a member is to the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MemberState {
+    /// It is known, and was not heard yet.
+    Joining,
     /// It serves its slots.
     Alive,
-    /// It hands them over and goes.
+    /// It missed some heartbeats.
+    Suspect,
+    /// It was declared dead, or has left.
+    Dead,
+    /// It hands its slots over and goes.
     Leaving,
+}
+
+impl From<PeerState> for MemberState {
+    fn from(state: PeerState) -> Self {
+        match state {
+            PeerState::Joining => Self::Joining,
+            PeerState::Alive => Self::Alive,
+            PeerState::Suspect => Self::Suspect,
+            PeerState::Dead => Self::Dead,
+            PeerState::Leaving => Self::Leaving,
+        }
+    }
+}
+
+fn peer(PeerReport { place, found, is_connected, failures, reason }: PeerReport) -> PeerStatus {
+    let node = found.map(|found| found.name.to_string());
+    PeerStatus { addr: place, node, connected: is_connected, failures, reason }
 }
 
 /// Where a key is and what is known of it.
@@ -138,8 +181,8 @@ impl Cache {
         });
         let uptime_ms = u64::try_from(inner.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Status {
-            node: inner.node.clone(),
-            boot_id: inner.boot_id.clone(),
+            node: inner.node.name.to_string(),
+            boot_id: inner.node.boot.to_string(),
             version: env!("CARGO_PKG_VERSION"),
             state: self.state(),
             uptime_ms,
@@ -157,16 +200,48 @@ impl Cache {
                 evictions: stats.iter().map(|shard| shard.table.evictions).sum(),
                 expirations: stats.iter().map(|shard| shard.table.expirations).sum(),
             },
-            cluster: ClusterStatus { epoch: 1, moving: 0, members: vec![self.member()] },
+            cluster: self.cluster(),
         }
     }
 
-    fn member(&self) -> MemberStatus {
+    fn cluster(&self) -> ClusterStatus {
+        let Some(cluster) = &self.inner.cluster else {
+            return ClusterStatus {
+                epoch: 1,
+                moving: 0,
+                members: vec![self.alone()],
+                peers: vec![],
+            };
+        };
+        let ClusterReport { epoch, moving, members, peers } = cluster.report();
+        let member = |MemberReport { member, state, slots, heard_ms }| MemberStatus {
+            node: member.id.name.to_string(),
+            boot_id: member.id.boot.to_string(),
+            addr: (!member.addr.is_empty()).then_some(member.addr),
+            http: (!member.http.is_empty()).then_some(member.http),
+            state: MemberState::from(state),
+            slots,
+            heard_ms,
+        };
+        let members = members.into_iter().map(member).collect();
+        ClusterStatus { epoch, moving, members, peers: peers.into_iter().map(peer).collect() }
+    }
+
+    /// This node as the only member.
+    fn alone(&self) -> MemberStatus {
         let state = match self.state() {
             NodeState::Starting | NodeState::Ready => MemberState::Alive,
             NodeState::Draining => MemberState::Leaving,
         };
-        MemberStatus { node: self.inner.node.clone(), addr: None, state, slots: SLOTS }
+        MemberStatus {
+            node: self.inner.node.name.to_string(),
+            boot_id: self.inner.node.boot.to_string(),
+            addr: None,
+            http: None,
+            state,
+            slots: SLOTS,
+            heard_ms: Some(0),
+        }
     }
 
     /// Where `key` is, whether it is there, and why not.
@@ -174,17 +249,21 @@ impl Cache {
     pub fn explain(&self, key: &Key) -> Explanation {
         let now = clock::now();
         let router = &self.inner.router;
-        let entry = router.shard_of(key).peek(key, now);
+        let slot = Router::slot_of(key);
+        let other = router.other_owner(slot);
+        let entry = router.shard_of(slot).peek(key, now);
         let left_ms = |end: crate::entry::Millis| end.0.saturating_sub(now.0);
+        let absent = match &other {
+            Some(_) => "another node owns it; ask that one",
+            None => "never written, or deleted, expired or evicted since",
+        };
         Explanation {
             key: String::from_utf8_lossy(key.as_bytes()).into_owned(),
-            slot: Router::slot_of(key).0,
-            owner: self.inner.node.clone(),
-            shard: router.shard_index_of(key),
+            slot: slot.0,
+            owner: other.as_ref().unwrap_or(self.node()).to_string(),
+            shard: router.shard_index_of(slot),
             present: entry.is_some(),
-            reason: entry
-                .is_none()
-                .then_some("never written, or deleted, expired or evicted since"),
+            reason: entry.is_none().then_some(absent),
             version: entry.as_ref().map(|entry| entry.version.to_string()),
             bytes: entry.as_ref().map(|entry| entry.value.len()),
             ttl_ms: entry.as_ref().and_then(|entry| entry.expires_at).map(left_ms),

@@ -57,6 +57,16 @@ struct Cluster {
     epoch: u64,
     moving: u64,
     members: Vec<Member>,
+    peers: Vec<Peer>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Peer {
+    addr: String,
+    connected: bool,
+    failures: u64,
+    reason: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -95,11 +105,15 @@ fn tables(status: &Status) -> String {
         memory_line(&status.memory),
         requests_line(&status.requests),
     );
-    let Cluster { epoch, moving, members } = &status.cluster;
+    let Cluster { epoch, moving, members, peers } = &status.cluster;
     let moving = grouped(*moving);
     let _ = write!(text, "\ncluster   epoch {epoch}, {moving} entries still to move");
     if !members.is_empty() {
         let _ = write!(text, "\n\n{}", members_table(members));
+    }
+    let failing = |peer: &&Peer| !peer.connected && peer.reason.is_some();
+    if peers.iter().any(|peer| failing(&peer)) {
+        let _ = write!(text, "\n\n{}", peers_table(peers.iter().filter(failing)));
     }
     text
 }
@@ -142,6 +156,19 @@ fn members_table(members: &[Member]) -> String {
     render(&heads, &members.iter().map(row).collect::<Vec<_>>())
 }
 
+/// The places where others are looked for in vain.
+fn peers_table<'a>(peers: impl Iterator<Item = &'a Peer>) -> String {
+    let heads = [("NOT CONNECTED", Side::Left), ("ATTEMPTS", Side::Right), ("WHY", Side::Left)];
+    let row = |peer: &Peer| {
+        vec![
+            visible(&peer.addr).into_owned(),
+            grouped(peer.failures),
+            visible(peer.reason.as_deref().unwrap_or_default()).into_owned(),
+        ]
+    };
+    render(&heads, &peers.map(row).collect::<Vec<_>>())
+}
+
 fn memory_line(memory: &Memory) -> String {
     let Memory { limit_bytes, used_bytes } = memory;
     let share = percent(*used_bytes, *limit_bytes);
@@ -174,7 +201,9 @@ mod tests {
             "requests":{"hits":3,"misses":1,"writes":4,"evictions":0},
             "cluster":{"epoch":2,"moving":0,"members":[
                 {"node":"smache@a","addr":"127.0.0.1:4100","state":"alive","slots":16384},
-                {"node":"b","state":"joining"}]}}"#;
+                {"node":"b","state":"joining"}],
+                "peers":[{"addr":"127.0.0.1:4100","connected":true},
+                {"addr":"b:4100","connected":false,"failures":12,"reason":"wrong cookie"}]}}"#;
         let expected = "\
 smache@a  ready  version 0.1.0  up 1h 2m  boot b1
 
@@ -188,7 +217,10 @@ cluster   epoch 2, 0 entries still to move
 
 MEMBER    ADDRESS         STATE     SLOTS
 smache@a  127.0.0.1:4100  alive    16,384
-b         -               joining       -";
+b         -               joining       -
+
+NOT CONNECTED  ATTEMPTS  WHY
+b:4100               12  wrong cookie";
         assert_eq!(tables(&serde_json::from_str(status).unwrap()), expected);
     }
 

@@ -22,11 +22,12 @@ mod routes;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ractor::Actor;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -56,6 +57,10 @@ struct Shared {
     /// One permit for each connection that may be told at a time that it is not served.
     refusals: Arc<Semaphore>,
     counts: Arc<HttpCounts>,
+    /// Whether each answer closes its connection. Apart from the phase, as every request looks at it.
+    is_leaving: AtomicBool,
+    /// Told whenever a connection has ended.
+    ended: Notify,
 }
 
 /// What the door does.
@@ -63,7 +68,9 @@ struct Shared {
 enum Phase {
     /// It takes connections and requests.
     Open,
-    /// It answers what has begun.
+    /// It takes them still, and each answer says that the connection closes with it.
+    Leaving,
+    /// The same, and connections without a request under way are closed.
     Draining,
     /// It closes whatever is left.
     Closed,
@@ -101,8 +108,17 @@ impl HttpDoor {
         };
         let phase = watch::Sender::new(Phase::Open);
         let refusals = Arc::new(Semaphore::new(HTTP_REFUSALS_MAX));
-        let shared =
-            Arc::new(Shared { listener, context, guard, phase, vacancies, refusals, counts });
+        let shared = Arc::new(Shared {
+            listener,
+            context,
+            guard,
+            phase,
+            vacancies,
+            refusals,
+            counts,
+            is_leaving: AtomicBool::new(false),
+            ended: Notify::new(),
+        });
 
         let door = Arc::clone(&shared);
         let spec = ChildSpec::new("door-http", Kind::Door, move |supervisor| {
@@ -115,14 +131,26 @@ impl HttpDoor {
         (Self { shared }, spec)
     }
 
-    /// Answers what has begun and closes what is left after `grace`. New connections are told 503.
+    /// Has clients go elsewhere: each connection closes with its next answer, so that no request meets
+    /// one that is being closed.
+    pub fn leave(&self) {
+        self.shared.is_leaving.store(true, Ordering::Relaxed);
+        self.shared.phase.send_replace(Phase::Leaving);
+    }
+
+    /// Answers what has begun and closes what is left after `grace`. Until then a new connection has
+    /// one request answered.
     pub async fn drain(&self, grace: Duration) {
+        self.shared.is_leaving.store(true, Ordering::Relaxed);
         self.shared.phase.send_replace(Phase::Draining);
-        // A limit far below what a u32 holds. The semaphore is never closed.
-        let all = self.shared.vacancies.acquire_many(HTTP_CONNECTIONS_MAX as u32);
-        if timeout(grace, all).await.is_err() {
-            let open = HTTP_CONNECTIONS_MAX - self.shared.vacancies.available_permits();
-            warn!(open, "closing connections that did not end in time");
+        let open = || HTTP_CONNECTIONS_MAX - self.shared.vacancies.available_permits();
+        let all_ended = async {
+            while 0 < open() {
+                self.shared.ended.notified().await;
+            }
+        };
+        if timeout(grace, all_ended).await.is_err() {
+            warn!(open = open(), "closing connections that did not end in time");
         }
         self.shared.phase.send_replace(Phase::Closed);
         info!("http door closed");

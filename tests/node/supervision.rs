@@ -28,7 +28,11 @@ fn wait_for_restarts(node: &Node, child: &str, least: u64) -> u64 {
 
 #[test]
 fn supervision_md_describes_the_running_tree() {
-    let node = Node::start(&["--shards", "3"]);
+    let node = Node::start(&["--shards", "3", "--cluster", "127.0.0.1:0", "--node", "a@test"]);
+    let addr = node.get("/status").json()["cluster"]["members"][0]["addr"].clone();
+    let join = ["--cluster", "127.0.0.1:0", "--join", addr.as_str().unwrap(), "--node", "b@test"];
+    let _other = Node::start(&join);
+    while !children(&node).iter().any(|child| child["kind"] == "link") {}
     let rows = include_str!("../../supervision.md").lines().filter_map(|line| {
         let mut cells =
             line.strip_prefix("| `")?.split('|').map(|cell| cell.trim().trim_matches('`'));
@@ -37,7 +41,7 @@ fn supervision_md_describes_the_running_tree() {
     let described: Vec<_> = rows
         .flat_map(|(name, kind)| match name.strip_suffix("-N") {
             Some(name) => (0..3).map(|n| (format!("{name}-{n}"), kind.clone())).collect(),
-            None => vec![(name, kind)],
+            None => vec![(name.replace("NODE", "b@test"), kind)],
         })
         .collect();
     let tree = node.get("/supervision").json();

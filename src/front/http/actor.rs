@@ -10,11 +10,10 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use super::{Phase, Shared, connection};
-use crate::limits::ACCEPT_PAUSE;
+use crate::limits::{ACCEPT_PAUSE, HTTP_LINGER_TIMEOUT};
 
 /// What a connection is told that is not served, with 503.
 const FULL: &str = "too many connections; try again";
-const DRAINING: &str = "node is draining; ask another";
 
 pub(super) enum DoorMsg {
     /// The accept loop is over.
@@ -75,10 +74,10 @@ impl Actor for DoorActor {
 }
 
 fn accept_ended(door: &Shared) -> Result<(), ActorProcessingErr> {
-    if *door.phase.borrow() == Phase::Open {
-        return Err("the accept loop ended".into());
+    match *door.phase.borrow() {
+        Phase::Closed => Ok(()),
+        Phase::Open | Phase::Leaving | Phase::Draining => Err("the accept loop ended".into()),
     }
-    Ok(())
 }
 
 fn crash() -> Result<(), ActorProcessingErr> {
@@ -102,9 +101,6 @@ async fn accept_loop(door: Arc<Shared>, _teller: TellOnDrop) {
 /// Serves a connection in a task of its own, or refuses it.
 fn take(door: &Arc<Shared>, stream: TcpStream) {
     door.counts.accepted.count();
-    if *door.phase.borrow() != Phase::Open {
-        return refuse(door, stream, DRAINING);
-    }
     let Ok(permit) = Arc::clone(&door.vacancies).try_acquire_owned() else {
         door.counts.refused.count();
         return refuse(door, stream, FULL);
@@ -113,6 +109,7 @@ fn take(door: &Arc<Shared>, stream: TcpStream) {
     tokio::spawn(async move {
         connection::serve(&door, stream).await;
         drop(permit);
+        door.ended.notify_one();
     });
 }
 
@@ -131,7 +128,7 @@ fn refuse(door: &Arc<Shared>, stream: TcpStream, message: &str) {
         // A new connection takes this much at once, or is gone.
         drop(stream.writable().await);
         drop(stream.try_write(answer.as_bytes()));
-        connection::linger(stream).await;
+        connection::linger(stream, HTTP_LINGER_TIMEOUT).await;
         drop(permit);
     });
 }

@@ -65,22 +65,25 @@ fn even_null<'de, D: Deserializer<'de>>(
 
 impl Api {
     pub(super) fn new(cache: Cache) -> Self {
-        let node = json_string(cache.node());
+        let node = json_string(cache.node().as_str());
         Self { cache, node }
     }
 
     /// `/api` by GET, which needs no body.
     pub(super) async fn get(&self, query: &str) -> Result<Response, Refusal> {
         let name = Name::from_params(Params::new(query))?;
-        let entry = self.cache.get(&name.to_key()?).await?;
+        let key = name.to_key()?;
+        let entry = self.cache.get(&key).await?;
+        let other = self.cache.other_owner(&key).map(|other| json_string(other.as_str()));
+        let node = other.as_ref().unwrap_or(&self.node);
         let data = entry.as_ref().map_or(Ok(Cow::Borrowed("null")), json_of)?;
-        let mut body = Vec::with_capacity(query.len() + data.len() + self.node.len() + 32);
+        let mut body = Vec::with_capacity(query.len() + data.len() + node.len() + 32);
         name.write(&mut body);
         body.extend_from_slice(b",\"data\":");
         body.extend_from_slice(data.as_bytes());
         if let Name::Key(_) = name {
             body.extend_from_slice(b",\"node\":");
-            body.extend_from_slice(self.node.as_bytes());
+            body.extend_from_slice(node.as_bytes());
         }
         body.push(b'}');
         Ok(raw_json(StatusCode::OK, body))

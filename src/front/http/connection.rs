@@ -2,8 +2,11 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
@@ -19,8 +22,8 @@ use super::guard::KnownHost;
 use super::routes::Routes;
 use super::{Phase, Shared};
 use crate::limits::{
-    HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_LINGER_BYTES_MAX, HTTP_LINGER_TIMEOUT,
-    HTTP_TARGET_BYTES_MAX,
+    HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_LINGER_BYTES_MAX, HTTP_LINGER_LEAVING_TIMEOUT,
+    HTTP_LINGER_TIMEOUT, HTTP_TARGET_BYTES_MAX,
 };
 
 /// How a connection ended.
@@ -51,8 +54,9 @@ pub(super) async fn serve(door: &Arc<Shared>, stream: TcpStream) {
     let mut connection = http.serve_connection(io, service);
 
     let mut phase = door.phase.subscribe();
-    // It may have changed since this connection was accepted.
-    phase.mark_changed();
+    if *phase.borrow() == Phase::Closed {
+        return;
+    }
     let mut watchdog = std::pin::pin!(sleep_until(opened));
     let end = loop {
         tokio::select! {
@@ -74,7 +78,7 @@ pub(super) async fn serve(door: &Arc<Shared>, stream: TcpStream) {
             },
             // The sender is in `door`, so that this is never an error.
             _ = phase.changed() => match *phase.borrow_and_update() {
-                Phase::Open => {}
+                Phase::Open | Phase::Leaving => {}
                 Phase::Draining => Pin::new(&mut connection).graceful_shutdown(),
                 Phase::Closed => break End::Cut,
             },
@@ -82,7 +86,13 @@ pub(super) async fn serve(door: &Arc<Shared>, stream: TcpStream) {
     };
     let stream = connection.into_parts().io.into_inner();
     match end {
-        End::Served if activity.has_unread() => linger(stream.into_inner()).await,
+        End::Served if activity.has_unread() => {
+            linger(stream.into_inner(), HTTP_LINGER_TIMEOUT).await;
+        }
+        // A request that was sent before the client knew must not have its connection reset.
+        End::Served if *phase.borrow() != Phase::Open => {
+            linger(stream.into_inner(), HTTP_LINGER_LEAVING_TIMEOUT).await;
+        }
         End::Malformed(reason) => refuse(door, stream, &reason).await,
         End::Served | End::Cut => {}
     }
@@ -97,7 +107,7 @@ async fn answer(
 ) -> Result<Response, Infallible> {
     activity.request_began();
     let has_body = !request.body().is_end_stream();
-    let response = match door.guard.check(&request, known) {
+    let mut response = match door.guard.check(&request, known) {
         Ok(()) => routes.call(request).await?,
         Err(refusal) => refusal.into(),
     };
@@ -105,6 +115,9 @@ async fn answer(
     // Classes begin at 1xx, and hyper sends none below it.
     let class = usize::from(status.as_u16() / 100).clamp(1, 5);
     door.counts.answers[class - 1].count();
+    if door.is_leaving.load(Ordering::Relaxed) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     // A refusal may leave the body where it is.
     if has_body && (status.is_client_error() || status.is_server_error()) {
         activity.left_unread();
@@ -128,7 +141,7 @@ async fn refuse(door: &Shared, stream: NotedStream, reason: &hyper::Error) {
         // As much as fits at once, which is all of it unless the client reads nothing.
         drop(stream.inner().try_write((head + &body).as_bytes()));
     }
-    linger(stream.into_inner()).await;
+    linger(stream.into_inner(), HTTP_LINGER_TIMEOUT).await;
 }
 
 fn refusal_of(reason: &hyper::Error) -> (StatusCode, String) {
@@ -152,11 +165,11 @@ fn refusal_of(reason: &hyper::Error) -> (StatusCode, String) {
 ///
 /// Closing it at once would reset it, and a client whose connection is reset does not see the answer
 /// that was on its way.
-pub(super) async fn linger(mut stream: TcpStream) {
+pub(super) async fn linger(mut stream: TcpStream, limit: Duration) {
     let discard = async {
         stream.shutdown().await?;
         tokio::io::copy(&mut stream.take(HTTP_LINGER_BYTES_MAX), &mut tokio::io::sink()).await
     };
     // Whether it ends or time runs out, the connection is over.
-    drop(timeout(HTTP_LINGER_TIMEOUT, discard).await);
+    drop(timeout(limit, discard).await);
 }

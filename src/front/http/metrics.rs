@@ -15,7 +15,7 @@ use warp::reply::Response;
 
 use super::answer::{Refusal, raw_json};
 use super::operations::only_get;
-use crate::cache::{Cache, NodeState, ShardStatus, Status, Tree};
+use crate::cache::{Cache, MemberState, MemberStatus, NodeState, ShardStatus, Status, Tree};
 use crate::metrics::{self, HttpCounts};
 
 const OPEN_METRICS: HeaderValue =
@@ -52,6 +52,9 @@ fn cache_families(status: &Status, tree: &Tree) -> Vec<Family> {
     let restarts =
         tree.children.iter().map(|child| Sample::labelled("child", &child.name, child.restarts));
     let is_ready = u64::from(status.state == NodeState::Ready);
+    let cluster = &status.cluster;
+    let own = cluster.members.iter().find(|member| member.node == status.node);
+    let slots = own.map_or(0, |own| u64::from(own.slots));
     vec![
         counter(metrics::HITS, "Reads that found an entry", one(requests.hits)),
         counter(metrics::MISSES, "Reads that found none", one(requests.misses)),
@@ -65,7 +68,25 @@ fn cache_families(status: &Status, tree: &Tree) -> Vec<Family> {
         counter(metrics::RESTARTS, "Restarts of supervised actors", restarts.collect()),
         gauge(metrics::UPTIME, "Seconds since the start", one(status.uptime_ms / 1_000)),
         gauge(metrics::READY, "1 while the node takes requests", one(is_ready)),
+        gauge(metrics::MEMBERS, "Members of the cluster by state", members(&cluster.members)),
+        gauge(metrics::EPOCH, "Changes of the members", one(cluster.epoch)),
+        gauge(metrics::SLOTS_OWNED, "Slots owned", one(slots)),
+        gauge(metrics::MOVING, "Entries still to be sent to their owners", one(cluster.moving)),
     ]
+}
+
+/// How many members are in each state.
+fn members(members: &[MemberStatus]) -> Vec<Sample> {
+    let states = [
+        ("joining", MemberState::Joining),
+        ("alive", MemberState::Alive),
+        ("suspect", MemberState::Suspect),
+        ("dead", MemberState::Dead),
+        ("leaving", MemberState::Leaving),
+    ];
+    let count = |state| members.iter().filter(|member| member.state == state).count() as u64;
+    let sample = |(name, state)| Sample::labelled("state", name, count(state));
+    states.into_iter().map(sample).collect()
 }
 
 fn http_families(counts: &HttpCounts, connections: usize) -> Vec<Family> {

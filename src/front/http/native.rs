@@ -47,7 +47,7 @@ pub(super) struct Native {
 impl Native {
     pub(super) fn new(cache: Cache) -> Self {
         // A node's name is visible ASCII, which every header may hold.
-        let node = HeaderValue::from_str(cache.node());
+        let node = HeaderValue::from_str(cache.node().as_str());
         Self { node: node.unwrap_or(HeaderValue::from_static("")), cache }
     }
 
@@ -125,7 +125,8 @@ impl Native {
         let mut response = Response::new(value.into());
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        self.describe(&entry, clock::now(), headers);
+        Self::describe(&entry, clock::now(), headers);
+        headers.insert(NODE, self.owner_of(key));
         headers.insert(ETAG, etag);
         if let Some(range) = range.and_then(|range| HeaderValue::try_from(range).ok()) {
             headers.insert(CONTENT_RANGE, range);
@@ -143,6 +144,7 @@ impl Native {
         let expires_at = ttl.map(|ttl| clock::now().after(ttl));
         let media = checked(media, &value);
         let put = Put { key, value, media, expires_at, condition: Condition::Always };
+        let node = self.owner_of(&put.key);
         let (status, version) = match self.cache.run_one(Command::Put(put)).await? {
             Reply::Stored(Stored::Created(version)) => (StatusCode::CREATED, version),
             Reply::Stored(Stored::Replaced(version) | Stored::Unchanged(version)) => {
@@ -155,16 +157,17 @@ impl Native {
         let mut response = Response::new(Bytes::new().into());
         *response.status_mut() = status;
         response.headers_mut().insert(ETAG, etag_of(version));
-        response.headers_mut().insert(NODE, self.node.clone());
+        response.headers_mut().insert(NODE, node);
         Ok(response)
     }
 
     async fn delete(&self, key: Key) -> Result<Response, Refusal> {
+        let node = self.owner_of(&key);
         match self.cache.run_one(Command::Delete(key)).await? {
             Reply::Deleted(true) => {
                 let mut response = Response::new(Bytes::new().into());
                 *response.status_mut() = StatusCode::NO_CONTENT;
-                response.headers_mut().insert(NODE, self.node.clone());
+                response.headers_mut().insert(NODE, node);
                 Ok(response)
             }
             Reply::Deleted(false) => Err(Refusal::new(StatusCode::NOT_FOUND, "key is absent")),
@@ -172,8 +175,15 @@ impl Native {
         }
     }
 
+    /// The node that owns a key.
+    fn owner_of(&self, key: &Key) -> HeaderValue {
+        let other = self.cache.other_owner(key);
+        let other = other.and_then(|other| HeaderValue::from_str(other.as_str()).ok());
+        other.unwrap_or_else(|| self.node.clone())
+    }
+
     /// What is known of an entry, as headers.
-    fn describe(&self, entry: &Entry, now: Millis, headers: &mut HeaderMap) {
+    fn describe(entry: &Entry, now: Millis, headers: &mut HeaderMap) {
         let media = match &entry.media {
             MediaType::Bytes => HeaderValue::from_static("application/octet-stream"),
             MediaType::Json => HeaderValue::from_static("application/json"),
@@ -183,7 +193,6 @@ impl Native {
                 .unwrap_or(HeaderValue::from_static("application/octet-stream")),
         };
         headers.insert(CONTENT_TYPE, media);
-        headers.insert(NODE, self.node.clone());
         let age_ms = now.0.saturating_sub(entry.version.millis().0);
         headers.insert(AGE, HeaderValue::from(age_ms / 1_000));
         if let Some(end) = entry.expires_at {

@@ -1,12 +1,14 @@
 //! What operators ask: is it alive, is it ready, what does it hold, where is a key.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use warp::reply::Response;
 
 use super::answer::{Refusal, json, raw_json};
 use super::params::Params;
-use crate::cache::{Cache, NodeState};
+use crate::cache::{Cache, Chaos, NodeState};
 use crate::entry::Key;
 
 /// `/`, `/healthcheck` and `/livez`: somebody answers.
@@ -64,6 +66,46 @@ pub(super) async fn crash(
     }
     cache.crash(child).await?;
     Ok(raw_json(StatusCode::ACCEPTED, Bytes::from_static(b"{}")))
+}
+
+/// `/cluster/chaos?peer=NAME&do=cut`: disturbs the connections to a node, where this one was started
+/// for it.
+pub(super) fn disturb(
+    method: &Method,
+    query: &str,
+    has_demo: bool,
+    cache: &Cache,
+) -> Result<Response, Refusal> {
+    if *method != Method::POST {
+        return Err(Refusal::method("POST"));
+    }
+    if !has_demo {
+        let message = "disturbing connections is off; allowed: on a node started with --demo";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, message));
+    }
+    let params = Params::new(query);
+    params.only(&["peer", "do"])?;
+    let chaos = params.single("do")?.and_then(|name| chaos_of(&name));
+    let (Some(peer), Some(chaos)) = (params.single("peer")?, chaos) else {
+        let message = "allowed: ?peer=NAME&do=cut|cut-send|cut-receive|heal or a delay like 20ms";
+        return Err(Refusal::bad_request(message));
+    };
+    match cache.disturb(&peer, chaos) {
+        Ok(()) => Ok(raw_json(StatusCode::ACCEPTED, Bytes::from_static(b"{}"))),
+        Err(alone) => Err(Refusal::bad_request(alone.to_string())),
+    }
+}
+
+fn chaos_of(name: &str) -> Option<Chaos> {
+    match name {
+        "cut" => Some(Chaos::Cut),
+        "cut-send" => Some(Chaos::CutSend),
+        "cut-receive" => Some(Chaos::CutReceive),
+        "heal" => Some(Chaos::Heal),
+        delay => {
+            delay.strip_suffix("ms")?.parse().ok().map(Duration::from_millis).map(Chaos::Delay)
+        }
+    }
 }
 
 pub(super) fn only_get(method: &Method) -> Result<(), Refusal> {

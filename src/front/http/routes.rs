@@ -150,12 +150,17 @@ fn supervision(context: &Context) -> BoxedFilter<(Response,)> {
         .and(warp::method())
         .and(context.clone())
         .map(|method: Method, of: Context| shown(operations::supervision(&method, &of.cache)));
-    let crash = warp::path!(String / "crash").and(warp::method()).and(context).then(
+    let crash = warp::path!(String / "crash").and(warp::method()).and(context.clone()).then(
         |child: String, method: Method, of: Context| async move {
             shown(operations::crash(&method, &child, of.has_demo, &of.cache).await)
         },
     );
-    warp::path("supervision").and(tree.or(crash).unify()).boxed()
+    let chaos = warp::path!("cluster" / "chaos").and(warp::method()).and(context).and(query()).map(
+        |method: Method, of: Context, query: String| {
+            shown(operations::disturb(&method, &query, of.has_demo, &of.cache))
+        },
+    );
+    warp::path("supervision").and(tree.or(crash).unify()).or(chaos).unify().boxed()
 }
 
 /// The query as it stands, empty where there is none.

@@ -1,0 +1,295 @@
+//! Who is in the cluster, who has which slot, and the way of entries from one node to the next.
+//!
+//! Three actors, each the only one that steps its machine: `discovery` keeps the roster of members,
+//! `keeper` the slots this node holds, and `mover` sends what this node holds and does not own. The
+//! machines are pure and outlive the actors. What comes of them is published where requests find it:
+//! the gate of the shards and the routes of the router.
+
+mod dials;
+mod discovery;
+mod keeper;
+mod mover;
+mod post;
+mod report;
+mod sight;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout};
+use tracing::{info, warn};
+
+use crate::clock;
+use crate::config::{ClusterConfig, Seed};
+use crate::entry::Key;
+use crate::error::Error;
+use crate::limits::{CLUSTER_NAME, HANDOFF_STALL, HANDOFF_TIMEOUT, LEFT_TIMEOUT};
+use crate::member::{Member, NameTaken, NodeId, Roster};
+use crate::partition::{Handoff, Slot};
+use crate::peer::message::{Moved, Refusal, Request, Response};
+use crate::peer::{
+    Admission, Answer, Answering, Chaos, PeerInfo, Transport, TransportConfig, TransportError,
+};
+use crate::router::{Hop, Router};
+use crate::shard::Gate;
+use crate::supervision::Supervisor;
+
+use dials::Dials;
+use discovery::DiscoveryMsg;
+use keeper::KeeperMsg;
+use mover::MoverMsg;
+use post::Post;
+use sight::Sight;
+
+pub use report::{ClusterReport, MemberReport, PeerReport};
+
+/// The part of this node in a cluster. Clones are the same part.
+#[derive(Clone)]
+pub struct Cluster {
+    shared: Arc<Shared>,
+}
+
+/// What the actors share, and what outlives them.
+struct Shared {
+    me: NodeId,
+    began: Instant,
+    router: Router,
+    gate: Arc<Gate>,
+    /// Set once, when the node is about to listen.
+    transport: OnceLock<Transport>,
+    roster: Mutex<Roster>,
+    handoff: Mutex<Handoff>,
+    dials: Mutex<Dials>,
+    sight: ArcSwap<Sight>,
+    discovery: Post<DiscoveryMsg>,
+    keeper: Post<KeeperMsg>,
+    mover: Post<MoverMsg>,
+    /// Entries that are here and belong elsewhere, as far as they were counted.
+    moving: AtomicU64,
+    /// Told whenever this node holds less of what is not its own.
+    progress: Notify,
+    /// Where the run is that has replaced this one.
+    superseded: watch::Sender<Option<String>>,
+    /// Whether there ever was a session with another node.
+    has_met: AtomicBool,
+    /// Whether this node is in a cluster, its own or another.
+    has_joined: watch::Sender<bool>,
+}
+
+impl Cluster {
+    /// Listens for other nodes and starts to look for them. `http` is where clients reach this node.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError`]; what was started by then ends with the supervisor.
+    pub async fn start(
+        config: &ClusterConfig,
+        me: Member,
+        router: Router,
+        gate: Arc<Gate>,
+        supervisor: &Supervisor,
+    ) -> Result<Self, TransportError> {
+        let cluster = Self::new(me.clone(), config.join.clone(), router, gate);
+        let config = TransportConfig {
+            listen: config.listen,
+            me: PeerInfo {
+                id: me.id.clone(),
+                incarnation: me.incarnation,
+                addr: me.addr.clone(),
+                http: me.http.clone(),
+                weight: me.weight,
+            },
+            cluster: CLUSTER_NAME.to_owned(),
+            cookie: config.cookie.clone(),
+        };
+        let (admission, answer) = (Arc::new(cluster.clone()), Arc::new(cluster.clone()));
+        let transport = Transport::start(config, admission, answer, supervisor.clone()).await?;
+        // Where it listens is known only now.
+        *cluster.shared.roster() = Roster::new(Member { addr: transport.me().addr, ..me });
+        // It was just made, so that nobody else has set it.
+        let _ = cluster.shared.transport.set(transport);
+        for spec in [
+            keeper::child(&cluster.shared),
+            mover::child(&cluster.shared),
+            discovery::child(&cluster.shared),
+        ] {
+            supervisor.add(spec).await?;
+        }
+        Ok(cluster)
+    }
+
+    fn new(me: Member, seeds: Vec<Seed>, router: Router, gate: Arc<Gate>) -> Self {
+        let roster = Roster::new(me.clone());
+        let sight = Sight::of(&roster, Duration::ZERO);
+        let shared = Shared {
+            me: me.id.clone(),
+            began: Instant::now(),
+            router,
+            gate,
+            transport: OnceLock::new(),
+            handoff: Mutex::new(Handoff::new(me.id)),
+            roster: Mutex::new(roster),
+            dials: Mutex::new(Dials::new(seeds)),
+            sight: ArcSwap::from_pointee(sight),
+            discovery: Post::default(),
+            keeper: Post::default(),
+            mover: Post::default(),
+            moving: AtomicU64::new(0),
+            progress: Notify::new(),
+            superseded: watch::Sender::new(None),
+            has_met: AtomicBool::new(false),
+            has_joined: watch::Sender::new(false),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Whether there are other nodes that may take over what this one holds.
+    #[must_use]
+    pub fn has_others(&self) -> bool {
+        self.shared.has_taker()
+    }
+
+    /// Hands everything this node holds to the others. It answers requests all the while, and after
+    /// that by asking them.
+    ///
+    /// Ends when nothing is left, when nobody is left to take it, or when nothing was taken for
+    /// [`HANDOFF_STALL`]; what is here then is lost.
+    pub async fn hand_over(&self) {
+        let began = Instant::now();
+        self.shared.discovery.tell(DiscoveryMsg::Leave);
+        while !self.shared.has_handed_over() && began.elapsed() < HANDOFF_TIMEOUT {
+            if timeout(HANDOFF_STALL, self.shared.progress.notified()).await.is_err() {
+                break;
+            }
+        }
+        let moving = self.shared.moving.load(Ordering::Relaxed);
+        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match self.shared.has_handed_over() {
+            true => info!(took_ms, "handed everything over"),
+            false => warn!(moving, took_ms, "leaving with slots or entries that nobody took"),
+        }
+    }
+
+    /// Tells the others that this node goes. Nothing can be asked of them from then on.
+    pub async fn leave(&self) {
+        let others = self.shared.transport().peers();
+        let farewells = others.iter().filter_map(|peer| self.shared.transport().link(&peer.id));
+        let farewells = farewells.map(async |link| link.ask(Request::Left).await);
+        // Who does not hear of it finds out; who does ends the session, often before it answers.
+        drop(timeout(LEFT_TIMEOUT, futures_util::future::join_all(farewells)).await);
+        info!(others = others.len(), "left the cluster");
+    }
+
+    /// Waits until this node has found a cluster or, as there is none, has begun one.
+    pub async fn joined(&self) {
+        let mut has_joined = self.shared.has_joined.subscribe();
+        // The sender is held by `self`.
+        drop(has_joined.wait_for(|has_joined| *has_joined).await);
+    }
+
+    /// Waits until another run of this node has its name, and returns where that is.
+    pub async fn superseded(&self) -> String {
+        let mut superseded = self.shared.superseded.subscribe();
+        match superseded.wait_for(Option::is_some).await.map(|by| by.clone()) {
+            Ok(Some(by)) => by,
+            // The sender is held by `self`.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Disturbs the connections to a node, to see what becomes of it.
+    pub fn chaos(&self, peer: &str, chaos: Chaos) {
+        self.shared.transport().chaos(peer, chaos);
+    }
+
+    async fn respond(&self, from: NodeId, request: Request) -> Response {
+        let shared = &self.shared;
+        match request {
+            Request::Ping(ping) => shared.ping(from, ping),
+            Request::View(view) => shared.view(from, view),
+            Request::Run(commands) if !shared.knows(&from) => {
+                // Who does not know the cluster yet must not answer for it.
+                let moved = || Refusal::Moved { owner: None, epoch: 0 };
+                Response::Ran(commands.iter().map(|_| Err(moved())).collect())
+            }
+            Request::Run(commands) => {
+                let now = clock::now();
+                let replies = shared.router.run_routed(commands, Hop::Last, now).await;
+                let replies = replies.into_iter().map(|reply| reply.map_err(|e| shared.refusal(e)));
+                Response::Ran(replies.collect())
+            }
+            Request::Fetch(keys) => {
+                let known = |key: Key| {
+                    let known = shared.router.known_here(&key)?;
+                    Some(Moved { key, known })
+                };
+                Response::Fetched(keys.into_iter().map(known).collect())
+            }
+            Request::Push(entries) => mover::receive(&shared.router, entries).await,
+            Request::Claim { id, digest, slots } => {
+                keeper::ask(shared, from, id, digest, slots).await
+            }
+            Request::Left => {
+                shared.discovery.tell(DiscoveryMsg::Gone(from));
+                Response::Ok
+            }
+        }
+    }
+}
+
+impl Answer for Cluster {
+    fn answer(&self, from: NodeId, request: Request) -> Answering {
+        let cluster = self.clone();
+        Box::pin(async move { cluster.respond(from, request).await })
+    }
+}
+
+impl Admission for Cluster {
+    fn admit(&self, peer: &PeerInfo) -> Result<u64, NameTaken> {
+        let roster = self.shared.roster();
+        roster.admit(&peer.id.name, peer.id.boot, self.shared.now())
+    }
+}
+
+impl Shared {
+    /// Whether a node is a member by the map this node goes by.
+    fn knows(&self, id: &NodeId) -> bool {
+        let map = &self.router.routes().map;
+        map.member(&id.name).is_some_and(|member| member.id == *id)
+    }
+
+    /// Why a command was not done here, for who sent it.
+    fn refusal(&self, error: Error) -> Refusal {
+        let Error::NotHere { slot } = error else { return Refusal::Failed(error) };
+        let map = &self.router.routes().map;
+        let owner = map.owner(Slot(slot)).filter(|owner| **owner != self.me).cloned();
+        Refusal::Moved { owner, epoch: map.epoch() }
+    }
+
+    /// The time since this node started.
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// # Panics
+    ///
+    /// Before [`Cluster::start`] has set it: nothing runs by then.
+    fn transport(&self) -> &Transport {
+        self.transport.get().unwrap_or_else(|| unreachable!("nothing runs before it is set"))
+    }
+
+    fn roster(&self) -> MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handoff(&self) -> MutexGuard<'_, Handoff> {
+        self.handoff.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn dials(&self) -> MutexGuard<'_, Dials> {
+        self.dials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

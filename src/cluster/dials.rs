@@ -1,0 +1,281 @@
+//! Whom to dial and when: pure, so that it can be tried without a network.
+//!
+//! A place is tried for ever, with a pause that doubles up to two seconds and varies, so that nodes
+//! that start together do not dial each other in step (Brooker, "Exponential Backoff And Jitter",
+//! 2015).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use crate::config::Seed;
+use crate::limits::{DIAL_PAUSE_MAX, DIAL_PAUSE_MIN, DIAL_PAUSE_SELF, DNS_PAUSE};
+use crate::member::NodeId;
+
+/// Everything this node dials.
+#[derive(Debug)]
+pub(super) struct Dials {
+    seeds: Vec<Seed>,
+    /// What the names among the seeds stood for when they were last looked up.
+    resolved: BTreeMap<(String, u16), BTreeSet<String>>,
+    places: BTreeMap<Place, Attempts>,
+}
+
+/// What can be tried.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// A node at `host:port`.
+    Addr(String),
+    /// The addresses of a name.
+    Name(String, u16),
+}
+
+/// How often a place was tried, and what came of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Attempts {
+    /// In a row and in vain.
+    pub(super) failures: u32,
+    /// Why, the last time.
+    pub(super) reason: Option<String>,
+    /// Who was found there.
+    pub(super) found: Option<NodeId>,
+    is_tried: bool,
+    is_under_way: bool,
+    next: Duration,
+}
+
+/// What came of an attempt.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// This node is there.
+    Connected(NodeId),
+    /// This node itself is there.
+    Itself,
+    /// There is a session with who is there.
+    AlreadyConnected,
+    /// A name has these addresses.
+    Resolved(BTreeSet<String>),
+    /// Nobody listens there, as the system says.
+    NobodyListens(String),
+    /// It did not work, and this is why.
+    Failed(String),
+}
+
+impl Dials {
+    pub(super) fn new(seeds: Vec<Seed>) -> Self {
+        Self { seeds, resolved: BTreeMap::new(), places: BTreeMap::new() }
+    }
+
+    /// The places to try at `now`, of the seeds and of `members`, which are addresses of nodes
+    /// without a session. `linked` are the nodes with one, by their addresses.
+    pub(super) fn due(
+        &mut self,
+        now: Duration,
+        members: Vec<String>,
+        linked: &BTreeMap<String, NodeId>,
+    ) -> Vec<Place> {
+        let mut wanted: BTreeSet<Place> = members.into_iter().map(Place::Addr).collect();
+        wanted.extend(self.seeds.iter().map(Place::of));
+        wanted.extend(self.resolved.values().flatten().cloned().map(Place::Addr));
+        self.places.retain(|place, attempts| attempts.is_under_way || wanted.contains(place));
+        let mut due = vec![];
+        for place in wanted {
+            let attempts = self.places.entry(place.clone()).or_default();
+            let is_found = |peer: &NodeId| attempts.found.as_ref() == Some(peer);
+            let is_linked = matches!(&place, Place::Addr(addr) if linked.contains_key(addr))
+                || linked.values().any(is_found);
+            if !is_linked && !attempts.is_under_way && attempts.next <= now {
+                attempts.is_under_way = true;
+                due.push(place);
+            }
+        }
+        due
+    }
+
+    /// Takes in what came of an attempt, and returns whether that is news. `jitter` is any number.
+    pub(super) fn ended(
+        &mut self,
+        now: Duration,
+        place: &Place,
+        ending: Ending,
+        jitter: u32,
+    ) -> bool {
+        let Some(attempts) = self.places.get_mut(place) else { return false };
+        (attempts.is_tried, attempts.is_under_way) = (true, false);
+        let before = attempts.reason.take();
+        match ending {
+            Ending::Failed(reason) | Ending::NobodyListens(reason) => {
+                attempts.next = now + pause(attempts.failures, jitter);
+                attempts.failures = attempts.failures.saturating_add(1);
+                attempts.reason = Some(reason);
+                return attempts.reason != before;
+            }
+            Ending::Connected(peer) => attempts.found = Some(peer),
+            Ending::AlreadyConnected => attempts.next = now + DIAL_PAUSE_MAX,
+            Ending::Itself => attempts.next = now + DIAL_PAUSE_SELF,
+            Ending::Resolved(addrs) => {
+                attempts.next = now + DNS_PAUSE;
+                if let Place::Name(name, port) = place {
+                    self.resolved.insert((name.clone(), *port), addrs);
+                }
+            }
+        }
+        attempts.failures = 0;
+        before.is_some()
+    }
+
+    /// Whether every seed was tried, and every address of those that are names.
+    pub(super) fn are_all_tried(&self) -> bool {
+        let seeds = self.seeds.iter().map(Place::of);
+        let resolved = self.resolved.values().flatten().cloned().map(Place::Addr);
+        let is_tried = |place| {
+            let attempts = self.places.get(&place);
+            attempts.is_some_and(|attempts| attempts.is_tried && !attempts.is_under_way)
+        };
+        seeds.chain(resolved).all(is_tried)
+    }
+
+    /// Has the address of a node whose session ended tried at once.
+    pub(super) fn hurry(&mut self, now: Duration, addr: &str, peer: &NodeId) {
+        for (place, attempts) in &mut self.places {
+            let is_its = matches!(place, Place::Addr(place) if place == addr);
+            if is_its || attempts.found.as_ref() == Some(peer) {
+                (attempts.failures, attempts.next) = (0, now);
+            }
+        }
+    }
+
+    /// Every place, and what came of trying it.
+    pub(super) fn places(&self) -> impl Iterator<Item = (&Place, &Attempts)> {
+        self.places.iter()
+    }
+}
+
+impl Place {
+    fn of(seed: &Seed) -> Self {
+        match seed {
+            Seed::Addr(addr) => Self::Addr(addr.clone()),
+            Seed::Dns(name, port) => Self::Name(name.clone(), *port),
+        }
+    }
+}
+
+/// From half to all of a pause that doubles with each failure.
+fn pause(failures: u32, jitter: u32) -> Duration {
+    let doubled = DIAL_PAUSE_MIN.saturating_mul(1 << failures.min(16)).min(DIAL_PAUSE_MAX);
+    doubled / 2 + doubled / 2 * (jitter % 1_024) / 1_024
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected(peer) => write!(f, "connected to {peer}"),
+            Self::Itself => f.write_str("this node itself is there"),
+            Self::AlreadyConnected => f.write_str("already connected"),
+            Self::Resolved(addrs) => write!(f, "has {} addresses", addrs.len()),
+            Self::NobodyListens(reason) | Self::Failed(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Addr(addr) => f.write_str(addr),
+            Self::Name(name, port) => write!(f, "dns:{name}:{port}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::member::{Boot, NodeName};
+
+    const START: Duration = Duration::from_secs(1);
+
+    fn addr(text: &str) -> Place {
+        Place::Addr(text.to_owned())
+    }
+
+    fn due(dials: &mut Dials, now: Duration) -> Vec<Place> {
+        dials.due(now, vec![], &BTreeMap::new())
+    }
+
+    #[test]
+    fn pauses_grow_to_two_seconds_and_no_further() {
+        let longest: Vec<_> = (0..10).map(|failures| pause(failures, 1_023)).collect();
+        assert!(longest.iter().all(|pause| *pause <= DIAL_PAUSE_MAX), "{longest:?}");
+        assert!(longest[0] <= DIAL_PAUSE_MIN && DIAL_PAUSE_MAX / 2 < longest[9]);
+        assert!(longest.windows(2).all(|two| two[0] <= two[1]));
+        assert_eq!(pause(u32::MAX, 0), DIAL_PAUSE_MAX / 2);
+    }
+
+    #[test]
+    fn a_place_is_tried_once_at_a_time_and_for_ever() {
+        let mut dials = Dials::new(vec![Seed::Addr("a:1".to_owned())]);
+        let mut now = START;
+        for _ in 0..100 {
+            assert_eq!(due(&mut dials, now), [addr("a:1")]);
+            assert_eq!(due(&mut dials, now), []);
+            dials.ended(now, &addr("a:1"), Ending::Failed("refused".to_owned()), 7);
+            assert_eq!(due(&mut dials, now), []);
+            now += DIAL_PAUSE_MAX;
+        }
+    }
+
+    #[test]
+    fn a_reason_is_news_once() {
+        let mut dials = Dials::new(vec![Seed::Addr("a:1".to_owned())]);
+        let failed = |reason: &str| Ending::Failed(reason.to_owned());
+        due(&mut dials, START);
+        assert!(dials.ended(START, &addr("a:1"), failed("refused"), 0));
+        assert!(!dials.ended(START, &addr("a:1"), failed("refused"), 0));
+        assert!(dials.ended(START, &addr("a:1"), failed("wrong cookie"), 0));
+        assert!(dials.ended(START, &addr("a:1"), Ending::Itself, 0));
+        assert!(!dials.ended(START, &addr("a:1"), Ending::Itself, 0));
+    }
+
+    #[test]
+    fn the_addresses_of_a_name_come_and_go_with_it() {
+        let mut dials = Dials::new(vec![Seed::Dns("smache".to_owned(), 4_100)]);
+        let name = Place::Name("smache".to_owned(), 4_100);
+        assert_eq!(due(&mut dials, START), std::slice::from_ref(&name));
+        let addrs = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect();
+        dials.ended(START, &name, Ending::Resolved(addrs(&["10.0.0.1:4100", "10.0.0.2:4100"])), 0);
+        assert_eq!(due(&mut dials, START), [addr("10.0.0.1:4100"), addr("10.0.0.2:4100")]);
+        let later = START + DNS_PAUSE;
+        assert_eq!(due(&mut dials, later), std::slice::from_ref(&name));
+        dials.ended(later, &name, Ending::Resolved(addrs(&["10.0.0.3:4100"])), 0);
+        assert_eq!(due(&mut dials, later), [addr("10.0.0.3:4100")]);
+    }
+
+    #[test]
+    fn all_is_tried_when_each_address_of_each_seed_was() {
+        let mut dials = Dials::new(vec![]);
+        assert!(dials.are_all_tried());
+        dials = Dials::new(vec![Seed::Dns("smache".to_owned(), 1)]);
+        assert!(!dials.are_all_tried());
+        let name = Place::Name("smache".to_owned(), 1);
+        due(&mut dials, START);
+        let addrs = BTreeSet::from(["10.0.0.1:1".to_owned()]);
+        dials.ended(START, &name, Ending::Resolved(addrs), 0);
+        assert!(!dials.are_all_tried());
+        due(&mut dials, START);
+        dials.ended(START, &addr("10.0.0.1:1"), Ending::Failed("refused".to_owned()), 0);
+        assert!(dials.are_all_tried());
+    }
+
+    #[test]
+    fn who_is_linked_is_not_dialled_until_its_session_ends() {
+        let mut dials = Dials::new(vec![Seed::Addr("a:1".to_owned())]);
+        let peer = NodeId { name: NodeName::new("a").unwrap(), boot: Boot(1) };
+        due(&mut dials, START);
+        dials.ended(START, &addr("a:1"), Ending::Connected(peer.clone()), 0);
+        // It may be known by another address.
+        let linked = BTreeMap::from([("10.0.0.1:1".to_owned(), peer.clone())]);
+        assert_eq!(dials.due(START, vec![], &linked), []);
+        dials.hurry(START, "a:1", &peer);
+        assert_eq!(due(&mut dials, START), [addr("a:1")]);
+    }
+}

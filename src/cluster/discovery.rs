@@ -1,0 +1,325 @@
+//! Finds other nodes, watches them, and publishes who is in the cluster.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{debug, info, warn};
+
+use super::Shared;
+use super::dials::{Ending, Place};
+use super::keeper::KeeperMsg;
+use super::sight::{Sight, Unanswered, ping_of, record_of};
+use crate::limits::{FORM_AFTER, MEMBER_TICK};
+use crate::member::{Member, NodeId, RosterAction, RosterEvent, Standing, View};
+use crate::partition::HandoffEvent;
+use crate::peer::message::{Request, Response};
+use crate::peer::{PeerInfo, TransportEvent};
+use crate::supervision::{ChildSpec, Kind, Running};
+
+pub(super) enum DiscoveryMsg {
+    /// Time has passed.
+    Tick,
+    /// Something happened to a session.
+    Session(TransportEvent),
+    /// So much happened to sessions that some of it was missed.
+    Lagged,
+    /// Something happened to the roster.
+    Roster(RosterEvent),
+    /// A peer said that it goes.
+    Gone(NodeId),
+    /// An attempt is over.
+    Tried(Place, Ending),
+    /// This node begins to leave.
+    Leave,
+    /// Panic, for demonstrations.
+    Crash,
+}
+
+// Never sent to another process.
+impl ractor::Message for DiscoveryMsg {}
+
+struct DiscoveryActor;
+
+struct DiscoveryState {
+    shared: Arc<Shared>,
+    /// Pings without an answer yet, by peer.
+    unanswered: Arc<Unanswered>,
+    _tasks: [Task; 2],
+}
+
+/// A task that ends with the actor.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// How discovery is started.
+pub(super) fn child(shared: &Arc<Shared>) -> ChildSpec {
+    let shared = Arc::clone(shared);
+    ChildSpec::new("discovery", Kind::Discovery, move |supervisor| {
+        let shared = Arc::clone(&shared);
+        async move {
+            let args = Arc::clone(&shared);
+            let started =
+                DiscoveryActor::spawn_linked(None, DiscoveryActor, args, supervisor).await?;
+            shared.discovery.set(started.0.clone());
+            Ok(Running::new(started, || DiscoveryMsg::Crash))
+        }
+    })
+}
+
+impl Actor for DiscoveryActor {
+    type Msg = DiscoveryMsg;
+    type State = DiscoveryState;
+    type Arguments = Arc<Shared>;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<DiscoveryMsg>,
+        shared: Arc<Shared>,
+    ) -> Result<DiscoveryState, ActorProcessingErr> {
+        let tasks = [Task(tick(me.clone())), Task(watch_sessions(me, &shared))];
+        let mut state = DiscoveryState { shared, unanswered: Arc::default(), _tasks: tasks };
+        state.reconcile();
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        _me: ActorRef<DiscoveryMsg>,
+        message: DiscoveryMsg,
+        state: &mut DiscoveryState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            DiscoveryMsg::Tick => state.tick(),
+            DiscoveryMsg::Session(event) => state.session(event),
+            DiscoveryMsg::Lagged => state.reconcile(),
+            DiscoveryMsg::Roster(event) => state.step(event),
+            DiscoveryMsg::Gone(peer) => state.gone(&peer),
+            DiscoveryMsg::Tried(place, ending) => state.tried(&place, ending),
+            DiscoveryMsg::Leave => state.step(RosterEvent::Leave),
+            DiscoveryMsg::Crash => crash(),
+        }
+        Ok(())
+    }
+}
+
+fn crash() {
+    panic!("crashed on demand");
+}
+
+fn tick(me: ActorRef<DiscoveryMsg>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut ticks = interval(MEMBER_TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while me.cast(DiscoveryMsg::Tick).is_ok() {
+            ticks.tick().await;
+        }
+    })
+}
+
+fn watch_sessions(me: ActorRef<DiscoveryMsg>, shared: &Shared) -> JoinHandle<()> {
+    let mut events = shared.transport().events();
+    tokio::spawn(async move {
+        loop {
+            let message = match events.recv().await {
+                Ok(event) => DiscoveryMsg::Session(event),
+                Err(RecvError::Lagged(_)) => DiscoveryMsg::Lagged,
+                Err(RecvError::Closed) => return,
+            };
+            if me.cast(message).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+impl DiscoveryState {
+    fn tick(&mut self) {
+        self.step(RosterEvent::Tick);
+        self.dial();
+        self.form();
+    }
+
+    /// Begins a cluster, if this node looked for one and there is none.
+    fn form(&mut self) {
+        let shared = &self.shared;
+        if shared.roster().own().standing != Standing::Joining {
+            return;
+        }
+        let is_alone = shared.transport().peers().is_empty() && shared.dials().are_all_tried();
+        if is_alone || FORM_AFTER <= shared.now() {
+            self.step(RosterEvent::Form);
+        }
+    }
+
+    /// Takes in all sessions there are, as some of what happened to them was not seen.
+    fn reconcile(&mut self) {
+        for peer in self.shared.transport().peers() {
+            self.opened(&peer);
+        }
+    }
+
+    fn session(&mut self, event: TransportEvent) {
+        match event {
+            TransportEvent::Opened(peer) => self.opened(&peer),
+            TransportEvent::Closed { peer, reason } => self.closed(peer, &reason),
+        }
+    }
+
+    fn opened(&mut self, peer: &PeerInfo) {
+        self.shared.has_met.store(true, Ordering::Relaxed);
+        info!(peer = %peer.id, addr = peer.addr, "connected to peer");
+        let PeerInfo { id, incarnation, addr, http, weight } = peer.clone();
+        // It was told to be at least that, and may not have said so yet.
+        let floor = self.shared.roster().admit(&id.name, id.boot, self.shared.now());
+        let incarnation = incarnation.max(floor.unwrap_or_default());
+        // The least that can be said of it: its own view says more.
+        let standing = Standing::Joining;
+        let member = Member { id, incarnation, addr, http, weight, standing };
+        self.step(RosterEvent::Met(member));
+        self.step(RosterEvent::Linked(peer.id.clone()));
+        self.publish();
+    }
+
+    fn closed(&mut self, peer: NodeId, reason: &str) {
+        warn!(%peer, reason, "connection to peer ended");
+        let addr = self.shared.roster().view().get(&peer.name).map(|member| member.addr.clone());
+        self.shared.dials().hurry(self.shared.now(), &addr.unwrap_or_default(), &peer);
+        self.step(RosterEvent::Unlinked(peer));
+        self.publish();
+        self.dial();
+    }
+
+    /// A peer that said it goes is gone at once.
+    fn gone(&mut self, peer: &NodeId) {
+        let member = self.shared.roster().view().get(&peer.name).cloned();
+        let Some(member) = member.filter(|member| member.id == *peer) else { return };
+        info!(%peer, "peer has left");
+        let view = View::new(0, [Member { standing: Standing::Gone, ..member }]);
+        self.step(RosterEvent::ViewReceived { from: peer.clone(), view });
+    }
+
+    fn step(&mut self, event: RosterEvent) {
+        let now = self.shared.now();
+        let actions = self.shared.roster().step(now, event);
+        for action in actions {
+            self.act(action);
+        }
+    }
+
+    fn act(&mut self, action: RosterAction) {
+        let shared = &self.shared;
+        match action {
+            RosterAction::Beat => self.beat(),
+            RosterAction::SendView { to } => self.exchange(&to),
+            RosterAction::Changed => self.publish(),
+            RosterAction::Joined(peer) => info!(%peer, "member joined"),
+            RosterAction::Suspected(peer) => {
+                warn!(%peer, "member is suspect: nothing heard of it");
+            }
+            RosterAction::Recovered(peer) => {
+                info!(%peer, "member was heard again");
+            }
+            RosterAction::Died(peer) => {
+                warn!(%peer, "member is gone");
+                shared.transport().close(&peer, "member is gone");
+            }
+            RosterAction::Superseded { by } => {
+                shared.superseded.send_replace(Some(by.to_string()));
+            }
+            RosterAction::Woke => {
+                warn!("this node did not run for a while");
+                shared.keeper.tell(KeeperMsg::Handoff(HandoffEvent::Woke));
+            }
+        }
+    }
+
+    /// Tells everybody what is seen from here, and where it can be found.
+    fn publish(&self) {
+        let shared = &self.shared;
+        let (view, beat, own) = {
+            let roster = shared.roster();
+            (roster.view().clone(), roster.heartbeat(shared.now()), roster.own().clone())
+        };
+        shared.has_joined.send_if_modified(|has_joined| {
+            !std::mem::replace(has_joined, own.standing != Standing::Joining)
+        });
+        shared.transport().set_me(own.incarnation, own.weight);
+        shared.gate.set_peers(1 < view.living().count());
+        shared.keeper.tell(KeeperMsg::View(view.clone()));
+        shared.sight.store(Arc::new(Sight { view, beat }));
+    }
+
+    /// Pings every peer. One that leaves pings unanswered gets no more: it is silent already.
+    fn beat(&self) {
+        let shared = &self.shared;
+        let beat = shared.roster().heartbeat(shared.now());
+        let sight = shared.sight.load();
+        shared.sight.store(Arc::new(Sight { view: sight.view.clone(), beat: beat.clone() }));
+        for peer in shared.transport().peers() {
+            let Some(link) = shared.transport().link(&peer.id) else { continue };
+            let Some(ticket) = self.unanswered.begin(&peer.id) else { continue };
+            let (shared, ping) = (Arc::clone(shared), ping_of(&beat));
+            tokio::spawn(async move {
+                if let Ok(Response::Pong(pong)) = link.ask(Request::Ping(ping)).await {
+                    shared.heard(link.peer().clone(), pong);
+                }
+                drop(ticket);
+            });
+        }
+    }
+
+    /// Exchanges views with a peer.
+    fn exchange(&self, peer: &NodeId) {
+        let Some(link) = self.shared.transport().link(peer) else { return };
+        let shared = Arc::clone(&self.shared);
+        let mine = record_of(shared.roster().view());
+        tokio::spawn(async move {
+            if let Ok(Response::View(theirs)) = link.ask(Request::View(mine)).await {
+                shared.viewed(link.peer().clone(), theirs);
+            }
+        });
+    }
+
+    /// Tries whatever is due.
+    fn dial(&self) {
+        let shared = &self.shared;
+        let peers = shared.transport().peers().into_iter();
+        let linked: BTreeMap<_, _> = peers.map(|peer| (peer.addr, peer.id)).collect();
+        let wanted = shared.roster().wanted().map(|member| member.addr.clone()).collect();
+        let due = shared.dials().due(shared.now(), wanted, &linked);
+        for place in due {
+            let shared = Arc::clone(shared);
+            tokio::spawn(async move {
+                let ending = shared.attempt(&place).await;
+                shared.discovery.tell(DiscoveryMsg::Tried(place, ending));
+            });
+        }
+    }
+
+    fn tried(&mut self, place: &Place, ending: Ending) {
+        let shared = Arc::clone(&self.shared);
+        if let (Ending::NobodyListens(_), Place::Addr(addr)) = (&ending, place)
+            && let Some(peer) = shared.wanted_at(addr)
+        {
+            self.step(RosterEvent::DialRefused(peer));
+        }
+        let outcome = ending.to_string();
+        // Without entropy all nodes have the same jitter, which is no error.
+        let jitter = getrandom::u32().unwrap_or_default();
+        match shared.dials().ended(shared.now(), place, ending, jitter) {
+            true => info!(%place, outcome, "tried to reach a peer"),
+            false => debug!(%place, outcome, "tried to reach a peer"),
+        }
+        self.form();
+    }
+}

@@ -1,0 +1,358 @@
+//! The one rule of movement: what this node holds of a slot that is another's is sent there until it
+//! is acknowledged, and then forgotten.
+//!
+//! Joining, leaving and healing are all the same to it. It goes over all entries, as often as it
+//! takes; what was sent twice or overtaken by a newer write is sorted out by versions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::task::{JoinHandle, JoinSet, yield_now};
+use tracing::{debug, info};
+
+use super::Shared;
+use super::keeper::KeeperMsg;
+use crate::clock;
+use crate::command::{Command, Reply, Routed};
+use crate::entry::{Key, Known};
+use crate::limits::{
+    MOVE_CHUNK_BYTES, MOVE_CHUNK_ENTRIES, MOVE_CHUNKS_IN_FLIGHT, MOVE_PAUSE, MOVE_SCAN_ENTRIES,
+};
+use crate::member::NodeId;
+use crate::partition::{HandoffEvent, Slot, SlotSet};
+use crate::peer::Link;
+use crate::peer::message::{Moved, PushOutcome, Refusal, Response};
+use crate::router::{Owner, Router, Routes};
+use crate::shard::Shard;
+use crate::supervision::{ChildSpec, Kind, Running};
+use crate::table::Cursor;
+
+pub(super) enum MoverMsg {
+    /// There may be something to move.
+    Work,
+    /// The pass under way is over.
+    Passed(Passed),
+    /// It may be tried again what could not be moved.
+    Rested,
+    /// Panic, for demonstrations.
+    Crash,
+}
+
+// Never sent to another process.
+impl ractor::Message for MoverMsg {}
+
+struct MoverActor;
+
+struct MoverState {
+    shared: Arc<Shared>,
+    /// The pass under way.
+    pass: Option<JoinHandle<()>>,
+    /// Whether the last pass was in vain, so that the next one has to wait.
+    is_resting: bool,
+}
+
+/// What came of a pass.
+pub(super) struct Passed {
+    /// Nothing is left of these slots.
+    cleared: SlotSet,
+    /// Entries that were taken.
+    moved: u64,
+    /// Entries that were not.
+    left: u64,
+}
+
+impl Drop for MoverState {
+    fn drop(&mut self) {
+        if let Some(pass) = &self.pass {
+            pass.abort();
+        }
+    }
+}
+
+/// How the mover is started.
+pub(super) fn child(shared: &Arc<Shared>) -> ChildSpec {
+    let shared = Arc::clone(shared);
+    ChildSpec::new("mover", Kind::Mover, move |supervisor| {
+        let shared = Arc::clone(&shared);
+        async move {
+            let args = Arc::clone(&shared);
+            let started = MoverActor::spawn_linked(None, MoverActor, args, supervisor).await?;
+            shared.mover.set(started.0.clone());
+            // What the last mover left undone.
+            shared.mover.tell(MoverMsg::Work);
+            Ok(Running::new(started, || MoverMsg::Crash))
+        }
+    })
+}
+
+impl Actor for MoverActor {
+    type Msg = MoverMsg;
+    type State = MoverState;
+    type Arguments = Arc<Shared>;
+
+    async fn pre_start(
+        &self,
+        _me: ActorRef<MoverMsg>,
+        shared: Arc<Shared>,
+    ) -> Result<MoverState, ActorProcessingErr> {
+        Ok(MoverState { shared, pass: None, is_resting: false })
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<MoverMsg>,
+        message: MoverMsg,
+        state: &mut MoverState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            MoverMsg::Work => state.work(me),
+            MoverMsg::Passed(passed) => state.passed(&me, passed),
+            MoverMsg::Rested => {
+                state.is_resting = false;
+                state.work(me);
+            }
+            MoverMsg::Crash => crash(),
+        }
+        Ok(())
+    }
+}
+
+fn crash() {
+    panic!("crashed on demand");
+}
+
+impl MoverState {
+    fn work(&mut self, me: ActorRef<MoverMsg>) {
+        if self.is_resting || self.pass.as_ref().is_some_and(|pass| !pass.is_finished()) {
+            return;
+        }
+        let slots = self.shared.handoff().begin_pass();
+        if slots.is_empty() {
+            return self.shared.moving.store(0, Ordering::Relaxed);
+        }
+        let shared = Arc::clone(&self.shared);
+        self.pass = Some(tokio::spawn(async move {
+            let passed = Pass::new(&shared, slots).run().await;
+            // An actor that has ended needs not be told: the next one begins anew.
+            drop(me.cast(MoverMsg::Passed(passed)));
+        }));
+    }
+
+    fn passed(&mut self, me: &ActorRef<MoverMsg>, Passed { cleared, moved, left }: Passed) {
+        self.pass = None;
+        self.shared.moving.store(left, Ordering::Relaxed);
+        if !cleared.is_empty() {
+            self.shared.keeper.tell(KeeperMsg::Handoff(HandoffEvent::ResidueCleared(cleared)));
+        }
+        // Who does not take anything now is asked again in a while. The timer ends with the actor;
+        // nobody has to wait for it.
+        self.is_resting = moved == 0;
+        drop(me.send_after(MOVE_PAUSE, || MoverMsg::Rested));
+    }
+}
+
+/// One pass over all entries.
+struct Pass {
+    shared: Arc<Shared>,
+    /// What is to be moved.
+    slots: SlotSet,
+    /// The part of it of which something is left.
+    left: SlotSet,
+    /// What gathers for each owner.
+    chunks: HashMap<NodeId, Chunk>,
+    under_way: JoinSet<Sent>,
+    moved: u64,
+    /// Entries that nobody took.
+    kept: u64,
+}
+
+/// Entries for one owner.
+struct Chunk {
+    link: Link,
+    entries: Vec<Moved>,
+    bytes: usize,
+}
+
+/// What became of a chunk.
+struct Sent {
+    entries: Vec<Moved>,
+    outcomes: Vec<PushOutcome>,
+}
+
+impl Pass {
+    fn new(shared: &Arc<Shared>, slots: SlotSet) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            slots,
+            left: SlotSet::new(),
+            chunks: HashMap::new(),
+            under_way: JoinSet::new(),
+            moved: 0,
+            kept: 0,
+        }
+    }
+
+    /// Sends all there is.
+    async fn run(mut self) -> Passed {
+        let shared = Arc::clone(&self.shared);
+        let routes = shared.router.routes();
+        let shards = shared.router.shards();
+        let count: u64 = shards.iter().map(|shard| self.count(shard)).sum();
+        shared.moving.store(count, Ordering::Relaxed);
+        for shard in shards {
+            self.go_over(shard, &routes).await;
+        }
+        for (_, chunk) in std::mem::take(&mut self.chunks) {
+            self.send(chunk).await;
+        }
+        while self.settle_one().await {}
+        let cleared = self.slots.without(&self.left);
+        let (slots, left) = (cleared.len(), self.kept);
+        if 0 < self.moved {
+            info!(entries = self.moved, slots, left, "moved entries");
+        }
+        Passed { cleared, moved: self.moved, left }
+    }
+
+    /// How many entries a shard has that are to be moved.
+    fn count(&self, shard: &Shard) -> u64 {
+        let count = std::cell::Cell::new(0);
+        let mut cursor = Some(Cursor::default());
+        while let Some(at) = cursor {
+            let step = shard.scan(at, MOVE_SCAN_ENTRIES, clock::now(), |key| {
+                count.set(count.get() + u64::from(self.is_wanted(key)));
+                false
+            });
+            cursor = step.next;
+        }
+        count.get()
+    }
+
+    fn is_wanted(&self, key: &Key) -> bool {
+        self.slots.contains(Router::slot_of(key))
+    }
+
+    async fn go_over(&mut self, shard: &Shard, routes: &Routes) {
+        let counters = shard.counters();
+        for (key, known) in counters {
+            if self.is_wanted(&key) {
+                self.add(key, known, routes).await;
+            }
+        }
+        let mut cursor = Some(Cursor::default());
+        while let Some(at) = cursor {
+            let wanted = |key: &Key| self.is_wanted(key);
+            let step = shard.scan(at, MOVE_SCAN_ENTRIES, clock::now(), wanted);
+            for (key, known) in step.found {
+                self.add(key, known, routes).await;
+            }
+            cursor = step.next;
+            yield_now().await;
+        }
+    }
+
+    async fn add(&mut self, key: Key, known: Known, routes: &Routes) {
+        let slot = Router::slot_of(&key);
+        let Owner::Peer(link) = routes.owner(slot) else {
+            self.kept += 1;
+            return self.left.insert(slot);
+        };
+        let owner = link.peer().clone();
+        let new = || Chunk { link, entries: vec![], bytes: 0 };
+        let chunk = self.chunks.entry(owner.clone()).or_insert_with(new);
+        chunk.bytes += bytes_of(&key, &known);
+        chunk.entries.push(Moved { key, known });
+        let is_full = MOVE_CHUNK_ENTRIES <= chunk.entries.len() || MOVE_CHUNK_BYTES <= chunk.bytes;
+        if is_full && let Some(chunk) = self.chunks.remove(&owner) {
+            self.send(chunk).await;
+        }
+    }
+
+    async fn send(&mut self, Chunk { link, entries, .. }: Chunk) {
+        while MOVE_CHUNKS_IN_FLIGHT <= self.under_way.len() {
+            self.settle_one().await;
+        }
+        self.under_way.spawn(async move {
+            let outcomes = match link.push(entries.clone()).await {
+                Ok(Response::Pushed(outcomes)) => outcomes,
+                Ok(_) => vec![],
+                Err(reason) => {
+                    debug!(peer = %link.peer(), %reason, "entries were not taken");
+                    vec![]
+                }
+            };
+            Sent { entries, outcomes }
+        });
+    }
+
+    /// Waits for a chunk and forgets what was taken of it; whether there was one.
+    async fn settle_one(&mut self) -> bool {
+        let Some(sent) = self.under_way.join_next().await else { return false };
+        // A task that panicked has not said what became of its entries: the next pass finds them.
+        let Ok(Sent { entries, outcomes }) = sent else {
+            self.left = self.slots.clone();
+            return true;
+        };
+        let mut taken = Vec::with_capacity(entries.len());
+        let mut outcomes = outcomes.into_iter();
+        for Moved { key, known } in entries {
+            let slot = Router::slot_of(&key);
+            match outcomes.next() {
+                Some(PushOutcome::Taken | PushOutcome::Older) => {
+                    let command = Command::Forget(key, known.version());
+                    taken.push(Routed { slot, command });
+                }
+                Some(PushOutcome::Refused(_)) | None => {
+                    self.kept += 1;
+                    self.left.insert(slot);
+                }
+            }
+        }
+        let slots: Vec<_> = taken.iter().map(|routed| routed.slot).collect();
+        self.moved += taken.len() as u64;
+        self.shared.moved(taken.len());
+        let forgotten = self.shared.router.write_here(taken).await;
+        for (slot, outcome) in slots.into_iter().zip(forgotten) {
+            if outcome.is_err() {
+                self.left.insert(slot);
+            }
+        }
+        true
+    }
+}
+
+impl Shared {
+    /// Notes that so many entries were moved.
+    fn moved(&self, count: usize) {
+        let less = |moving: u64| Some(moving.saturating_sub(count as u64));
+        // The closure never refuses.
+        let _ = self.moving.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        self.progress.notify_one();
+    }
+}
+
+/// Takes over what a peer knows of keys that this node has now.
+pub(super) async fn receive(router: &Router, entries: Vec<Moved>) -> Response {
+    let merge = |Moved { key, known }| {
+        let slot: Slot = Router::slot_of(&key);
+        Routed { slot, command: Command::Merge(key, known) }
+    };
+    let outcomes = router.write_here(entries.into_iter().map(merge).collect()).await;
+    let outcomes = outcomes.into_iter().map(|outcome| match outcome {
+        Ok(Reply::Merged(true)) => PushOutcome::Taken,
+        Ok(_) => PushOutcome::Older,
+        Err(error) => PushOutcome::Refused(Refusal::Failed(error)),
+    });
+    Response::Pushed(outcomes.collect())
+}
+
+/// About what an entry takes on its way.
+fn bytes_of(key: &Key, known: &Known) -> usize {
+    let value_len = match known {
+        Known::Entry(entry) => entry.value.len(),
+        Known::Deleted(..) => 0,
+    };
+    key.as_bytes().len() + value_len
+}

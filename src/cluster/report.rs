@@ -1,0 +1,116 @@
+//! How the cluster is, as plain data.
+
+use std::sync::atomic::Ordering;
+
+use super::dials::Place;
+use super::{Cluster, Shared};
+use crate::member::{Member, NodeId, PeerState, Standing};
+
+/// The cluster as this node sees it.
+#[derive(Clone, Debug)]
+pub struct ClusterReport {
+    /// How often its members changed.
+    pub epoch: u64,
+    /// Entries this node still has to send.
+    pub moving: u64,
+    /// Every member, this node too, by name.
+    pub members: Vec<MemberReport>,
+    /// Every place where this node looks for others.
+    pub peers: Vec<PeerReport>,
+}
+
+/// One member.
+#[derive(Clone, Debug)]
+pub struct MemberReport {
+    /// What is known of it.
+    pub member: Member,
+    /// What is thought of it.
+    pub state: PeerState,
+    /// The slots it owns.
+    pub slots: u16,
+    /// How long ago it was heard, in milliseconds; `None` for never.
+    pub heard_ms: Option<u64>,
+}
+
+/// One place where this node looks for others.
+#[derive(Clone, Debug)]
+pub struct PeerReport {
+    /// The place.
+    pub place: String,
+    /// Who was found there.
+    pub found: Option<NodeId>,
+    /// Whether there is a session with who was found there.
+    pub is_connected: bool,
+    /// Attempts in a row that failed.
+    pub failures: u32,
+    /// Why the last one did.
+    pub reason: Option<String>,
+}
+
+impl Cluster {
+    /// How the cluster is.
+    #[must_use]
+    pub fn report(&self) -> ClusterReport {
+        let shared = &self.shared;
+        let map = &shared.router.routes().map;
+        let (own, shares) = (&shared.me.name, map.shares());
+        let slots = |member: &Member| {
+            let place = map.members().iter().position(|other| other.id == member.id);
+            place.and_then(|place| shares.get(place)).copied().unwrap_or_default()
+        };
+        let roster = shared.roster();
+        let members = roster.states(shared.now()).map(|(member, state, heard)| MemberReport {
+            member: member.clone(),
+            state: if member.id.name == *own { own_state(member) } else { state },
+            slots: slots(member),
+            heard_ms: heard.map(|heard| u64::try_from(heard.as_millis()).unwrap_or(u64::MAX)),
+        });
+        let (epoch, members) = (roster.view().epoch(), members.collect());
+        drop(roster);
+        let moving = shared.moving.load(Ordering::Relaxed);
+        ClusterReport { epoch, moving, members, peers: shared.places() }
+    }
+}
+
+impl Shared {
+    fn places(&self) -> Vec<PeerReport> {
+        let linked = self.transport().peers();
+        let dials = self.dials();
+        let report = |(place, attempts): (&Place, &super::dials::Attempts)| {
+            let text = place.to_string();
+            let found = linked
+                .iter()
+                .find(|peer| peer.addr == text || attempts.found.as_ref() == Some(&peer.id));
+            PeerReport {
+                is_connected: found.is_some(),
+                found: found.map(|peer| peer.id.clone()).or_else(|| attempts.found.clone()),
+                failures: if found.is_none() { attempts.failures } else { 0 },
+                reason: attempts.reason.clone().filter(|_| found.is_none()),
+                place: text,
+            }
+        };
+        dials.places().map(report).collect()
+    }
+
+    /// Whether another node could take over what this one holds: one that does not leave too.
+    pub(super) fn has_taker(&self) -> bool {
+        self.roster()
+            .view()
+            .living()
+            .any(|member| member.id != self.me && member.standing == Standing::Alive)
+    }
+
+    /// Whether this node has nothing left that others should have, or nobody is there to take it.
+    pub(super) fn has_handed_over(&self) -> bool {
+        !self.has_taker() || self.handoff().is_done()
+    }
+}
+
+/// What this node says of itself: it need not hear itself to be alive.
+fn own_state(own: &Member) -> PeerState {
+    match own.standing {
+        Standing::Joining => PeerState::Joining,
+        Standing::Alive => PeerState::Alive,
+        Standing::Leaving | Standing::Gone => PeerState::Leaving,
+    }
+}

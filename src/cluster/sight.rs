@@ -1,0 +1,192 @@
+//! What this node tells its peers of what it sees, and what they tell it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+use super::Shared;
+use super::dials::{Ending, Place};
+use super::discovery::DiscoveryMsg;
+use crate::limits::{PINGS_UNANSWERED_MAX, RESOLVE_TIMEOUT, RESOLVED_ADDRS_MAX};
+use crate::member::{Heartbeat, Member, NameTaken, NodeId, Roster, RosterEvent, Standing, View};
+use crate::peer::message::{MemberRecord, Ping, Response, ViewRecord};
+use crate::peer::{DialError, HelloError, Refused};
+
+/// What this node sees, published by discovery.
+pub(super) struct Sight {
+    pub(super) view: View,
+    pub(super) beat: Heartbeat,
+}
+
+/// Pings that were sent and not answered yet, by peer.
+#[derive(Default)]
+pub(super) struct Unanswered(Mutex<BTreeMap<NodeId, usize>>);
+
+/// One of them. It is answered, or given up, when this is dropped.
+pub(super) struct Ticket {
+    peer: NodeId,
+    all: Arc<Unanswered>,
+}
+
+impl Sight {
+    pub(super) fn of(roster: &Roster, now: Duration) -> Self {
+        Self { view: roster.view().clone(), beat: roster.heartbeat(now) }
+    }
+}
+
+impl Unanswered {
+    /// A ticket for one more ping; `None` if the peer leaves too many unanswered.
+    pub(super) fn begin(self: &Arc<Self>, peer: &NodeId) -> Option<Ticket> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = all.entry(peer.clone()).or_insert(0);
+        let is_allowed = *count < PINGS_UNANSWERED_MAX;
+        *count += usize::from(is_allowed);
+        is_allowed.then(|| Ticket { peer: peer.clone(), all: Arc::clone(self) })
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = all.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.peer);
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Answers a sign of life with one.
+    pub(super) fn ping(&self, from: NodeId, ping: Ping) -> Response {
+        self.heard(from, ping);
+        Response::Pong(ping_of(&self.sight.load().beat))
+    }
+
+    /// Takes in a sign of life.
+    pub(super) fn heard(&self, from: NodeId, ping: Ping) {
+        let Ping { digest, epoch, hears } = ping;
+        let beat = Heartbeat { digest, epoch, hears: hears.into() };
+        self.discovery.tell(DiscoveryMsg::Roster(RosterEvent::Heard { from, beat }));
+    }
+
+    /// Answers a view with ours.
+    pub(super) fn view(&self, from: NodeId, theirs: ViewRecord) -> Response {
+        self.viewed(from, theirs);
+        Response::View(record_of(&self.sight.load().view))
+    }
+
+    /// Takes in a view.
+    pub(super) fn viewed(&self, from: NodeId, theirs: ViewRecord) {
+        let members = theirs.members.into_iter().filter_map(member_of);
+        let view = View::new(theirs.epoch, members);
+        self.discovery.tell(DiscoveryMsg::Roster(RosterEvent::ViewReceived { from, view }));
+    }
+
+    /// The member without a session that should be at `addr`.
+    pub(super) fn wanted_at(&self, addr: &str) -> Option<NodeId> {
+        let roster = self.roster();
+        let its = roster.wanted().find(|member| member.addr == addr);
+        its.map(|member| member.id.clone())
+    }
+
+    /// Tries a place.
+    pub(super) async fn attempt(&self, place: &Place) -> Ending {
+        let (host, is_name) = match place {
+            Place::Addr(addr) => (addr.clone(), false),
+            Place::Name(name, port) => (format!("{name}:{port}"), true),
+        };
+        let addrs = match timeout(RESOLVE_TIMEOUT, lookup_host(&host)).await {
+            Ok(Ok(addrs)) => addrs.take(RESOLVED_ADDRS_MAX).collect::<Vec<_>>(),
+            Ok(Err(reason)) => return Ending::Failed(format!("cannot look up {host}: {reason}")),
+            Err(_) => return Ending::Failed(format!("cannot look up {host}: no answer in time")),
+        };
+        if is_name {
+            return Ending::Resolved(addrs.iter().map(ToString::to_string).collect());
+        }
+        let mut ending = Ending::Failed(format!("{host} has no address"));
+        for addr in addrs {
+            ending = self.dial(addr).await;
+            if !matches!(ending, Ending::NobodyListens(_) | Ending::Failed(_)) {
+                break;
+            }
+        }
+        ending
+    }
+
+    /// Another run has our name. If it came after this one was a member, it has replaced it.
+    fn name_taken(&self, taken: &NameTaken) {
+        let incarnation = self.roster().own().incarnation;
+        if self.has_met.load(Ordering::Relaxed) && incarnation < taken.incarnation {
+            self.superseded.send_replace(Some(taken.addr.clone()));
+        }
+    }
+
+    async fn dial(&self, addr: SocketAddr) -> Ending {
+        match self.transport().dial(addr).await {
+            Ok(dialed) => {
+                let floor = RosterEvent::Floor(dialed.floor);
+                self.discovery.tell(DiscoveryMsg::Roster(floor));
+                Ending::Connected(dialed.peer.id)
+            }
+            Err(DialError::Hello(HelloError::Here(refused) | HelloError::There(refused)))
+                if refused == Refused::Itself =>
+            {
+                Ending::Itself
+            }
+            Err(DialError::Hello(HelloError::Here(refused) | HelloError::There(refused)))
+                if refused == Refused::AlreadyConnected =>
+            {
+                Ending::AlreadyConnected
+            }
+            Err(DialError::Hello(HelloError::There(Refused::NameTaken(taken)))) => {
+                self.name_taken(&taken);
+                Ending::Failed(taken.to_string())
+            }
+            Err(DialError::Refused(reason)) => Ending::NobodyListens(reason),
+            Err(error) => Ending::Failed(error.to_string()),
+        }
+    }
+}
+
+pub(super) fn ping_of(beat: &Heartbeat) -> Ping {
+    Ping { digest: beat.digest, epoch: beat.epoch, hears: beat.hears.to_vec() }
+}
+
+pub(super) fn record_of(view: &View) -> ViewRecord {
+    let record = |member: &Member| MemberRecord {
+        name: member.id.name.clone(),
+        boot: member.id.boot,
+        incarnation: member.incarnation,
+        standing: match member.standing {
+            Standing::Joining => 0,
+            Standing::Alive => 1,
+            Standing::Leaving => 2,
+            Standing::Gone => 3,
+        },
+        addr: member.addr.clone(),
+        http: member.http.clone(),
+        weight: member.weight,
+    };
+    ViewRecord { epoch: view.epoch(), members: view.members().map(record).collect() }
+}
+
+/// The member of a record; `None` for one that says what no member can be.
+fn member_of(record: MemberRecord) -> Option<Member> {
+    let MemberRecord { name, boot, incarnation, standing, addr, http, weight } = record;
+    let standing = match standing {
+        0 => Standing::Joining,
+        1 => Standing::Alive,
+        2 => Standing::Leaving,
+        3 => Standing::Gone,
+        _ => return None,
+    };
+    let id = NodeId { name, boot };
+    (0 < weight).then_some(Member { id, addr, http, incarnation, standing, weight })
+}

@@ -1,0 +1,199 @@
+//! The way of a command whose slot is not settled: its owner changed, is being found out, or has not
+//! got everything of it yet.
+//!
+//! The owner of a slot does its commands and nobody else. Until it may begin, commands wait with it.
+//! Where it may have begun before all entries arrived, what it misses is asked for at those who had
+//! the slot before. So a change of owners costs a command time, and never its answer.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::routes::{Owner, Source};
+use super::{Group, Hop, Router};
+use crate::clock;
+use crate::command::{Command, Reply, Routed};
+use crate::entry::{Key, Known, Millis};
+use crate::error::Error;
+use crate::limits::{ROUTE_PAUSE, ROUTE_TIMEOUT, ROUTE_TIMEOUT_LAST};
+use crate::member::NodeId;
+use crate::partition::Slot;
+use crate::peer::message::{Refusal, Request, Response};
+use crate::peer::{Link, LinkError};
+
+/// What one attempt came to.
+enum Step {
+    /// It is answered.
+    Done(Result<Reply, Error>),
+    /// It was not done. If nothing changes in time, this is why.
+    Wait(Error),
+    /// It was not done, as another node is said to have the slot.
+    Redirect(NodeId, Error),
+}
+
+impl Router {
+    /// Has one command done, wherever that is by then.
+    pub(super) async fn travel(&self, routed: Routed, hop: Hop) -> Result<Reply, Error> {
+        let end = Instant::now() + hop.timeout();
+        let mut changes = self.inner.changes.subscribe();
+        let mut redirect = None;
+        loop {
+            // What is published from here on is seen by the wait below.
+            changes.mark_unchanged();
+            let was_redirected = redirect.is_some();
+            let error = match self.step(&routed, hop, redirect.take()).await {
+                Step::Done(answer) => return answer,
+                // Once: of two nodes that name each other, one is about to learn better.
+                Step::Redirect(owner, _) if !was_redirected => {
+                    redirect = Some(owner);
+                    continue;
+                }
+                Step::Redirect(_, error) | Step::Wait(error) => error,
+            };
+            if end <= Instant::now() {
+                return Err(error);
+            }
+            wait(&mut changes, end).await;
+        }
+    }
+
+    /// Has commands done, those of one slot one after the other, and returns their places and what
+    /// became of them.
+    pub(super) async fn travel_all(
+        &self,
+        Group { places, commands }: Group,
+        hop: Hop,
+    ) -> Vec<(usize, Result<Reply, Error>)> {
+        let mut by_slot: HashMap<Slot, Vec<(usize, Routed)>> = HashMap::new();
+        for (at, routed) in places.into_iter().zip(commands) {
+            by_slot.entry(routed.slot).or_default().push((at, routed));
+        }
+        let journeys = by_slot.into_values().map(|commands| async move {
+            let mut answers = Vec::with_capacity(commands.len());
+            for (at, routed) in commands {
+                answers.push((at, self.travel(routed, hop).await));
+            }
+            answers
+        });
+        join_all(journeys).await.into_iter().flatten().collect()
+    }
+
+    async fn step(&self, routed: &Routed, hop: Hop, redirect: Option<NodeId>) -> Step {
+        let (slot, now) = (routed.slot, clock::now());
+        let gate = &self.inner.gate;
+        if gate.serves(slot, now) {
+            return self.run_here(routed, now).await;
+        }
+        let not_here = Error::NotHere { slot: slot.0 };
+        if gate.is_ours(slot) {
+            return Step::Wait(not_here);
+        }
+        if hop == Hop::Last {
+            return Step::Done(Err(not_here));
+        }
+        let routes = self.routes();
+        let redirect = redirect.and_then(|owner| routes.link_to(&owner).cloned());
+        match (redirect, routes.owner(slot)) {
+            (Some(link), _) | (None, Owner::Peer(link)) => run_there(&link, routed).await,
+            (None, Owner::Away) => Step::Wait(Error::Unreachable { owner: self.name_of(slot) }),
+        }
+    }
+
+    /// Has a command done by its shard, after what is missing for it was fetched.
+    async fn run_here(&self, routed: &Routed, now: Millis) -> Step {
+        let shard = self.shard_of(routed.slot);
+        if self.inner.gate.is_arriving(routed.slot)
+            && let Err(error) = self.fetch_missing(routed).await
+        {
+            return Step::Wait(error);
+        }
+        if let Command::Get(key) = &routed.command {
+            let found = shard.get(key, now);
+            // Looked at once more: what is missed now may have gone on to another node.
+            return match found.is_some() || self.inner.gate.serves(routed.slot, now) {
+                true => Step::Done(Ok(Reply::Found(found))),
+                false => Step::Wait(Error::NotHere { slot: routed.slot.0 }),
+            };
+        }
+        match shard.write_one(routed.clone()).await {
+            Err(error @ Error::NotHere { .. }) => Step::Wait(error),
+            answer => Step::Done(answer),
+        }
+    }
+
+    /// Takes over what the nodes that had the slot before know of the key.
+    ///
+    /// Not where something is known of it here: what arrives is never older than what those nodes
+    /// still have, as they write no more. Unless it was left here from an earlier time.
+    async fn fetch_missing(&self, routed: &Routed) -> Result<(), Error> {
+        let (key, is_counter) = match &routed.command {
+            Command::NextId(name) => (Key::of_counter(name), true),
+            command => (command.key().clone(), false),
+        };
+        let is_sure = !is_counter && !self.inner.gate.is_doubtful(routed.slot);
+        if is_sure && self.shard_of(routed.slot).known(&key).is_some() {
+            return Ok(());
+        }
+        let routes = self.routes();
+        let Some(sources) = routes.sources.get(&routed.slot) else { return Ok(()) };
+        for known in join_all(sources.iter().map(|source| source.fetch(&key))).await {
+            let Some(known) = known? else { continue };
+            let merge = Command::Merge(key.clone(), known);
+            self.shard_of(routed.slot)
+                .write_one(Routed { slot: routed.slot, command: merge })
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+impl Source {
+    /// What this node knows of a key.
+    async fn fetch(&self, key: &Key) -> Result<Option<Known>, Error> {
+        let unreachable = || Error::Unreachable { owner: self.id.name.as_str().into() };
+        let link = self.link.as_ref().ok_or_else(unreachable)?;
+        match link.ask(Request::Fetch(vec![key.clone()])).await {
+            Ok(Response::Fetched(mut known)) => Ok(known.pop().flatten().map(|moved| moved.known)),
+            // Whatever else it says, it did not say that it knows nothing.
+            Ok(_) | Err(_) => Err(unreachable()),
+        }
+    }
+}
+
+impl Hop {
+    fn timeout(self) -> Duration {
+        match self {
+            Self::First => ROUTE_TIMEOUT,
+            Self::Last => ROUTE_TIMEOUT_LAST,
+        }
+    }
+}
+
+/// Has a command done by the node that is thought to own its slot.
+async fn run_there(link: &Link, routed: &Routed) -> Step {
+    let owner = || link.peer().name.as_str().into();
+    let not_here = || Error::NotHere { slot: routed.slot.0 };
+    match link.run_one(routed.clone()).await {
+        Ok(Ok(reply)) => Step::Done(Ok(reply)),
+        Ok(Err(Refusal::Failed(error))) => Step::Done(Err(error)),
+        Ok(Err(Refusal::Moved { owner: Some(owner), .. })) => Step::Redirect(owner, not_here()),
+        Ok(Err(Refusal::Moved { owner: None, .. })) => Step::Wait(not_here()),
+        Ok(Err(Refusal::Later)) | Err(LinkError::NotSent) => {
+            Step::Wait(Error::Unreachable { owner: owner() })
+        }
+        Err(LinkError::Unanswered) if routed.command.is_read() => {
+            Step::Wait(Error::Unreachable { owner: owner() })
+        }
+        Err(LinkError::Unanswered) => Step::Done(Err(Error::Unanswered { owner: owner() })),
+    }
+}
+
+/// Waits for a change, or a short while: what changed at another node is not published here.
+async fn wait(changes: &mut watch::Receiver<u64>, end: Instant) {
+    let pause = end.min(Instant::now() + ROUTE_PAUSE);
+    // Whether it changed or not, it is looked at again.
+    let _ = timeout_at(pause, changes.changed()).await;
+}

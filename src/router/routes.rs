@@ -1,0 +1,94 @@
+//! Where everything is: the published meeting point of those who decide it and those who go there.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::command::{Reply, Routed};
+use crate::error::Error;
+use crate::member::{NodeId, NodeName, View};
+use crate::partition::{PartitionMap, Slot};
+use crate::peer::message::Refusal;
+use crate::peer::{Link, LinkError};
+
+/// Where everything is.
+#[derive(Clone)]
+pub struct Routes {
+    /// Who owns what.
+    pub map: Arc<PartitionMap>,
+    /// The way to each member of the map, in its order; `None` for this node and for those that
+    /// cannot be reached.
+    pub links: Vec<Option<Link>>,
+    /// Who may still have some of a slot that is ours. Shared by slots with the same.
+    pub sources: HashMap<Slot, Arc<[Source]>>,
+}
+
+/// A node that may still have some of a slot.
+#[derive(Clone)]
+pub struct Source {
+    /// Which node.
+    pub id: NodeId,
+    /// The way there, if there is one.
+    pub link: Option<Link>,
+}
+
+/// Who has a slot.
+pub enum Owner {
+    /// A node that can be reached.
+    Peer(Link),
+    /// A node that cannot be reached now, or is this one.
+    Away,
+}
+
+impl Routes {
+    /// The routes of a node that is alone and sees nobody but itself in `view`.
+    #[must_use]
+    pub fn alone(view: &View) -> Self {
+        Self { map: Arc::new(PartitionMap::new(view)), links: vec![], sources: HashMap::new() }
+    }
+
+    /// The place of the owner of a slot among the members, if it can be reached.
+    pub(super) fn index(&self, slot: Slot) -> Option<usize> {
+        let index = usize::from(self.map.owner_index(slot)?);
+        self.links.get(index)?.as_ref().map(|_| index)
+    }
+
+    /// Who has a slot.
+    #[must_use]
+    pub fn owner(&self, slot: Slot) -> Owner {
+        let link = self.index(slot).and_then(|index| self.links[index].clone());
+        link.map_or(Owner::Away, Owner::Peer)
+    }
+
+    /// The way to a member.
+    #[must_use]
+    pub fn link_to(&self, id: &NodeId) -> Option<&Link> {
+        self.links.iter().flatten().find(|link| link.peer() == id)
+    }
+
+    /// What the owner of a slot is called.
+    #[must_use]
+    pub fn owner_name(&self, slot: Slot) -> Option<NodeName> {
+        self.map.owner(slot).map(|owner| owner.name.clone())
+    }
+
+    /// Has a member do commands.
+    pub(super) async fn run(&self, at: usize, commands: Vec<Routed>) -> Vec<Result<Reply, Error>> {
+        let Some(link) = self.links.get(at).and_then(Option::as_ref) else {
+            let unreachable = || Err(Error::Unreachable { owner: "nobody".into() });
+            return commands.iter().map(|_| unreachable()).collect();
+        };
+        let owner = || link.peer().name.as_str().into();
+        let slots: Vec<_> = commands.iter().map(|routed| routed.slot.0).collect();
+        let answers = link.run(commands).await.into_iter().zip(slots);
+        let answers = answers.map(|(outcome, slot)| match outcome {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(Refusal::Failed(error))) => Err(error),
+            Ok(Err(Refusal::Moved { .. })) => Err(Error::NotHere { slot }),
+            Ok(Err(Refusal::Later)) | Err(LinkError::NotSent) => {
+                Err(Error::Unreachable { owner: owner() })
+            }
+            Err(LinkError::Unanswered) => Err(Error::Unanswered { owner: owner() }),
+        });
+        answers.collect()
+    }
+}
