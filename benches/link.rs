@@ -16,9 +16,9 @@ use bytes::Bytes;
 use smache::clock;
 use smache::command::{Command, Reply, Routed};
 use smache::entry::{Key, MediaType, Tags};
-use smache::member::{Boot, NameTaken, NodeId, NodeName};
+use smache::member::{Boot, Member, NameTaken, NodeId, NodeName, Standing};
 use smache::peer::message::{Request, Response};
-use smache::peer::{Admission, Answer, Answering, Link, PeerInfo, Transport, TransportConfig};
+use smache::peer::{Admission, Answer, Answering, Link, Transport, TransportConfig};
 use smache::supervision::Supervisor;
 use smache::table::{NewEntry, Table, TableConfig, TableReader};
 
@@ -32,7 +32,7 @@ const SECOND_PROCESS: &str = "SMACHE_BENCH_LINK";
 struct Open;
 
 impl Admission for Open {
-    fn admit(&self, _peer: &PeerInfo) -> Result<u64, NameTaken> {
+    fn admit(&self, _peer: &Member) -> Result<u64, NameTaken> {
         Ok(0)
     }
 }
@@ -72,12 +72,13 @@ async fn start(name: &str, boot: u64) -> Transport {
         };
         writer.put(&key(n), &new, clock::now());
     }
-    let me = PeerInfo {
+    let me = Member {
         id: NodeId { name: NodeName::new(name).unwrap(), boot: Boot(boot) },
         incarnation: 0,
         addr: String::new(),
         http: String::new(),
         weight: 100,
+        standing: Standing::Joining,
     };
     let listen = "127.0.0.1:0".parse().unwrap();
     let config = TransportConfig { listen, me, cluster: "bench".to_owned(), cookie: None };

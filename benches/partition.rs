@@ -25,10 +25,10 @@ fn view(count: usize, weight: impl Fn(usize) -> u32) -> View {
 }
 
 /// The shortest of some computations, which is the least disturbed one.
-fn time(view: &View) -> Duration {
+fn time(compute: impl Fn() -> PartitionMap) -> Duration {
     let run = |_| {
         let began = Instant::now();
-        black_box(PartitionMap::new(black_box(view)));
+        black_box(compute());
         began.elapsed()
     };
     (0..7).map(run).min().unwrap_or_default()
@@ -36,12 +36,20 @@ fn time(view: &View) -> Duration {
 
 fn main() {
     for count in [10, 100, 1_000] {
-        let equal = time(&view(count, |_| 1024));
-        let mixed = time(&view(count, |n| 256 << (n % 4)));
-        let unlike = time(&view(count, |n| 1000 + n as u32));
+        let new = |view: View| time(|| PartitionMap::new(black_box(&view)));
+        let equal = new(view(count, |_| 1024));
+        let mixed = new(view(count, |n| 256 << (n % 4)));
+        let unlike = new(view(count, |n| 1000 + n as u32));
         println!(
             "map of {count} nodes: {equal:.1?}, four weights {mixed:.1?}, all unlike {unlike:.1?}"
         );
+        let before = PartitionMap::new(&view(count, |n| 1000 + n as u32));
+        let change = |to: usize| {
+            let after = view(to, |n| 1000 + n as u32);
+            time(|| before.renewed(black_box(&after)))
+        };
+        let (join, loss) = (change(count + 1), change(count - count / 10));
+        println!("  renewed as one joins: {join:.1?}, as a tenth is lost: {loss:.1?}");
     }
     for count in [3, 16, 100] {
         let shares = PartitionMap::new(&view(count, |_| 1024)).shares();

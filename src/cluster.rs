@@ -27,11 +27,11 @@ use crate::config::{ClusterConfig, Seed};
 use crate::entry::Key;
 use crate::error::Error;
 use crate::limits::{CLUSTER_NAME, HANDOFF_STALL, HANDOFF_TIMEOUT, LEFT_TIMEOUT};
-use crate::member::{Member, NameTaken, NodeId, Roster};
+use crate::member::{Member, NameTaken, NodeId, Roster, Standing};
 use crate::partition::{Handoff, Slot};
 use crate::peer::message::{Moved, Refusal, Request, Response};
 use crate::peer::{
-    Admission, Answer, Answering, Chaos, PeerInfo, Transport, TransportConfig, TransportError,
+    Admission, Answer, Answering, Chaos, Transport, TransportConfig, TransportError,
 };
 use crate::router::{Hop, Router};
 use crate::shard::Gate;
@@ -95,13 +95,7 @@ impl Cluster {
         let cluster = Self::new(me.clone(), config.join.clone(), router, gate);
         let config = TransportConfig {
             listen: config.listen,
-            me: PeerInfo {
-                id: me.id.clone(),
-                incarnation: me.incarnation,
-                addr: me.addr.clone(),
-                http: me.http.clone(),
-                weight: me.weight,
-            },
+            me: Member { standing: Standing::Joining, ..me.clone() },
             cluster: CLUSTER_NAME.to_owned(),
             cookie: config.cookie.clone(),
         };
@@ -248,7 +242,7 @@ impl Answer for Cluster {
 }
 
 impl Admission for Cluster {
-    fn admit(&self, peer: &PeerInfo) -> Result<u64, NameTaken> {
+    fn admit(&self, peer: &Member) -> Result<u64, NameTaken> {
         let roster = self.shared.roster();
         roster.admit(&peer.id.name, peer.id.boot, self.shared.now())
     }

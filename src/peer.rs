@@ -19,11 +19,11 @@ mod transport;
 
 use std::pin::Pin;
 
-use crate::member::{NameTaken, NodeId};
+use crate::member::{Member, NameTaken, NodeId};
 use message::{Request, Response};
 
 pub use chaos::Chaos;
-pub use hello::{HelloError, PeerInfo, Refused};
+pub use hello::{HelloError, Refused};
 pub use link::{Link, LinkError, Outcome};
 pub use transport::{
     DialError, Dialed, Transport, TransportConfig, TransportError, TransportEvent,
@@ -39,7 +39,7 @@ pub trait Admission: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`NameTaken`], if another run has its name.
-    fn admit(&self, peer: &PeerInfo) -> Result<u64, NameTaken>;
+    fn admit(&self, peer: &Member) -> Result<u64, NameTaken>;
 }
 
 /// Does what peers ask.

@@ -17,8 +17,8 @@ use super::sight::{Sight, Unanswered, ping_of, record_of};
 use crate::limits::{FORM_AFTER, MEMBER_TICK};
 use crate::member::{Member, NodeId, RosterAction, RosterEvent, Standing, View};
 use crate::partition::HandoffEvent;
+use crate::peer::TransportEvent;
 use crate::peer::message::{Request, Response};
-use crate::peer::{PeerInfo, TransportEvent};
 use crate::supervision::{ChildSpec, Kind, Running};
 
 pub(super) enum DiscoveryMsg {
@@ -49,6 +49,8 @@ struct DiscoveryState {
     shared: Arc<Shared>,
     /// Pings without an answer yet, by peer.
     unanswered: Arc<Unanswered>,
+    /// Who said last that it goes.
+    leaver: Option<NodeId>,
     _tasks: [Task; 2],
 }
 
@@ -87,7 +89,8 @@ impl Actor for DiscoveryActor {
         shared: Arc<Shared>,
     ) -> Result<DiscoveryState, ActorProcessingErr> {
         let tasks = [Task(tick(me.clone())), Task(watch_sessions(me, &shared))];
-        let mut state = DiscoveryState { shared, unanswered: Arc::default(), _tasks: tasks };
+        let mut state =
+            DiscoveryState { shared, unanswered: Arc::default(), leaver: None, _tasks: tasks };
         state.reconcile();
         Ok(state)
     }
@@ -175,23 +178,24 @@ impl DiscoveryState {
         }
     }
 
-    fn opened(&mut self, peer: &PeerInfo) {
+    fn opened(&mut self, peer: &Member) {
         self.shared.has_met.store(true, Ordering::Relaxed);
         info!(peer = %peer.id, addr = peer.addr, "connected to peer");
-        let PeerInfo { id, incarnation, addr, http, weight } = peer.clone();
         // It was told to be at least that, and may not have said so yet.
-        let floor = self.shared.roster().admit(&id.name, id.boot, self.shared.now());
-        let incarnation = incarnation.max(floor.unwrap_or_default());
-        // The least that can be said of it: its own view says more.
-        let standing = Standing::Joining;
-        let member = Member { id, incarnation, addr, http, weight, standing };
+        let floor = self.shared.roster().admit(&peer.id.name, peer.id.boot, self.shared.now());
+        let incarnation = peer.incarnation.max(floor.unwrap_or_default());
+        let member = Member { incarnation, ..peer.clone() };
         self.step(RosterEvent::Met(member));
         self.step(RosterEvent::Linked(peer.id.clone()));
         self.publish();
     }
 
     fn closed(&mut self, peer: NodeId, reason: &str) {
-        warn!(%peer, reason, "connection to peer ended");
+        let is_known = self.shared.roster().view().living().any(|member| member.id == peer);
+        match is_known {
+            true => warn!(%peer, reason, "connection to peer ended"),
+            false => debug!(%peer, reason, "connection to a peer that is gone ended"),
+        }
         let addr = self.shared.roster().view().get(&peer.name).map(|member| member.addr.clone());
         self.shared.dials().hurry(self.shared.now(), &addr.unwrap_or_default(), &peer);
         self.step(RosterEvent::Unlinked(peer));
@@ -203,7 +207,7 @@ impl DiscoveryState {
     fn gone(&mut self, peer: &NodeId) {
         let member = self.shared.roster().view().get(&peer.name).cloned();
         let Some(member) = member.filter(|member| member.id == *peer) else { return };
-        info!(%peer, "peer has left");
+        self.leaver = Some(peer.clone());
         let view = View::new(0, [Member { standing: Standing::Gone, ..member }]);
         self.step(RosterEvent::ViewReceived { from: peer.clone(), view });
     }
@@ -230,7 +234,11 @@ impl DiscoveryState {
                 info!(%peer, "member was heard again");
             }
             RosterAction::Died(peer) => {
-                warn!(%peer, "member is gone");
+                if self.leaver.as_ref() == Some(&peer) {
+                    info!(%peer, "member has left");
+                } else {
+                    warn!(%peer, "member is dead: nothing is heard of it");
+                }
                 shared.transport().close(&peer, "member is gone");
             }
             RosterAction::Superseded { by } => {
@@ -253,8 +261,9 @@ impl DiscoveryState {
         shared.has_joined.send_if_modified(|has_joined| {
             !std::mem::replace(has_joined, own.standing != Standing::Joining)
         });
-        shared.transport().set_me(own.incarnation, own.weight);
-        shared.gate.set_peers(1 < view.living().count());
+        shared.transport().set_me(own.incarnation, own.standing);
+        // Once there was another node, it may come back with what was deleted meanwhile.
+        shared.gate.set_peers(shared.has_met.load(Ordering::Relaxed));
         shared.keeper.tell(KeeperMsg::View(view.clone()));
         shared.sight.store(Arc::new(Sight { view, beat }));
     }
@@ -317,8 +326,8 @@ impl DiscoveryState {
         // Without entropy all nodes have the same jitter, which is no error.
         let jitter = getrandom::u32().unwrap_or_default();
         match shared.dials().ended(shared.now(), place, ending, jitter) {
-            true => info!(%place, outcome, "tried to reach a peer"),
-            false => debug!(%place, outcome, "tried to reach a peer"),
+            true => info!(%place, outcome, "dialled"),
+            false => debug!(%place, outcome, "dialled"),
         }
         self.form();
     }

@@ -264,32 +264,36 @@ impl KeeperState {
         });
     }
 
-    /// Has the gate and the routes say what the machine says. `left` is what there were left-overs of
+    /// Has the routes and the gate say what the machine says. `left` is what there were left-overs of
     /// before.
     fn follow(&mut self, left: &SlotSet) {
         let handoff = self.shared.handoff();
+        let Some(map) = handoff.map().cloned() else { return };
         let arriving = handoff.arriving();
         let sources = self.sources(&handoff, &arriving);
+        let link = |member: &Member| self.shared.transport().link(&member.id);
+        let links = map.members().iter().map(link).collect();
+        // With one source and nothing left from earlier, what has arrived is the newest there is.
+        let is_mixed = |slot: &Slot| {
+            left.contains(*slot) || sources.get(slot).is_some_and(|sources| 1 < sources.len())
+        };
+        let mixed: SlotSet = arriving.iter().filter(is_mixed).collect();
+        // Before the gate: who finds a slot open must find its sources.
+        self.shared.router.publish(Routes { map, links, sources });
         self.passages.resize(usize::from(SLOTS), Passage::default());
         for slot in (0..SLOTS).map(Slot) {
             let passage = &mut self.passages[usize::from(slot.0)];
             let serves = handoff.is_held(slot);
             let is_arriving = arriving.contains(slot);
-            // With one source and nothing left from earlier, what has arrived is the newest there is.
-            let is_mixed = left.contains(slot) || sources.get(&slot).is_some_and(|s| 1 < s.len());
             *passage = Passage {
                 serves,
                 is_ours: serves || handoff.is_claiming(slot),
                 is_arriving,
-                is_doubtful: is_arriving && (passage.is_doubtful || is_mixed),
+                is_doubtful: is_arriving && (passage.is_doubtful || mixed.contains(slot)),
             };
             self.shared.gate.set(slot, *passage);
         }
-        let Some(map) = handoff.map().cloned() else { return };
-        drop(handoff);
-        let link = |member: &Member| self.shared.transport().link(&member.id);
-        let links = map.members().iter().map(link).collect();
-        self.shared.router.publish(Routes { map, links, sources });
+        self.shared.router.wake();
     }
 
     /// Who may still have some of each slot that is arriving; one list for all slots with the same.

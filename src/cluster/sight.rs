@@ -13,7 +13,7 @@ use super::Shared;
 use super::dials::{Ending, Place};
 use super::discovery::DiscoveryMsg;
 use crate::limits::{PINGS_UNANSWERED_MAX, RESOLVE_TIMEOUT, RESOLVED_ADDRS_MAX};
-use crate::member::{Heartbeat, Member, NameTaken, NodeId, Roster, RosterEvent, Standing, View};
+use crate::member::{Heartbeat, Member, NameTaken, NodeId, Roster, RosterEvent, View};
 use crate::peer::message::{MemberRecord, Ping, Response, ViewRecord};
 use crate::peer::{DialError, HelloError, Refused};
 
@@ -164,12 +164,7 @@ pub(super) fn record_of(view: &View) -> ViewRecord {
         name: member.id.name.clone(),
         boot: member.id.boot,
         incarnation: member.incarnation,
-        standing: match member.standing {
-            Standing::Joining => 0,
-            Standing::Alive => 1,
-            Standing::Leaving => 2,
-            Standing::Gone => 3,
-        },
+        standing: member.standing,
         addr: member.addr.clone(),
         http: member.http.clone(),
         weight: member.weight,
@@ -180,13 +175,6 @@ pub(super) fn record_of(view: &View) -> ViewRecord {
 /// The member of a record; `None` for one that says what no member can be.
 fn member_of(record: MemberRecord) -> Option<Member> {
     let MemberRecord { name, boot, incarnation, standing, addr, http, weight } = record;
-    let standing = match standing {
-        0 => Standing::Joining,
-        1 => Standing::Alive,
-        2 => Standing::Leaving,
-        3 => Standing::Gone,
-        _ => return None,
-    };
     let id = NodeId { name, boot };
     (0 < weight).then_some(Member { id, addr, http, incarnation, standing, weight })
 }

@@ -39,7 +39,7 @@ pub enum RosterEvent {
     ViewReceived {
         /// Who sent it.
         from: NodeId,
-        /// What it knows.
+        /// What it knows, or the part of it that may be new here.
         view: View,
     },
     /// A node refused something as its view is another.
@@ -61,8 +61,8 @@ pub enum RosterEvent {
 pub enum RosterAction {
     /// Send [`Roster::heartbeat`](super::Roster::heartbeat) to every linked node.
     Beat,
-    /// Exchange views with a node: send ours, and bring back its own as
-    /// [`RosterEvent::ViewReceived`].
+    /// Exchange views with a node: send [`Roster::view_for`](super::Roster::view_for) it, and bring
+    /// back what it answers, its own for us, as [`RosterEvent::ViewReceived`].
     SendView {
         /// With whom.
         to: NodeId,

@@ -6,35 +6,42 @@
 //! a greater incarnation (Das, Gupta and Motivala, "SWIM", DSN 2002).
 //!
 //! A node starts as [`Standing::Joining`], and is alive as soon as it has the view of a member that
-//! is, which names the whole cluster. If there is none it is told to [form](RosterEvent::Form) one. So nodes that start together and meet
-//! each other before they meet the cluster do not take themselves for one, and a member that was
-//! seen joining is known to have held nothing.
+//! is, which names the whole cluster. If there is none it is told to [form](RosterEvent::Form) one.
+//! So nodes that start together and meet each other before they meet the cluster do not take
+//! themselves for one, and a member that was seen joining is known to have held nothing.
 //!
 //! A record of a member that is gone is kept for [`GONE_KEEP`] and is not learnt by a node that does
 //! not know the name, so that it dies out. A message that is delayed for longer than that can bring
 //! a dead member back, until nobody has heard it for [`DEAD_AFTER_UNHEARD`](crate::limits::DEAD_AFTER_UNHEARD).
 
-use std::collections::{BTreeMap, BTreeSet};
+mod exchange;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{Heartbeat, NameTaken, PeerState, RosterAction, RosterEvent};
 use super::evidence::{Evidence, Verdict};
 use super::id::{Boot, NodeId, NodeName};
 use super::view::{Member, Standing, View};
-use crate::limits::{
-    GONE_KEEP, HEARTBEAT_INTERVAL, MEMBER_TICK, SUSPECT_AFTER, VIEW_PAUSE, VIEWS_PER_TICK,
-};
+use crate::limits::{GONE_KEEP, HEARTBEAT_INTERVAL, MEMBER_TICK, SUSPECT_AFTER, VIEWS_PER_TICK};
 
 /// The view of one node and the evidence behind it.
 #[derive(Debug)]
 pub struct Roster {
     own: NodeName,
     view: View,
+    /// The fingerprint of the view as it was published last.
     digest: u64,
+    /// Counts the records that were put into the view.
+    revision: u64,
+    /// At which revision our own record came.
+    own_since: u64,
     /// One per name in the view but our own.
     peers: BTreeMap<NodeName, Peer>,
-    links: BTreeSet<NodeId>,
-    /// Members without a fresh word of their own, and their place among the living.
+    links: HashSet<NodeId>,
+    /// Members without a fresh word of their own, and their place among the living; who is reported
+    /// is struck off until the next tick.
     doubtful: Vec<(usize, NodeName)>,
     ticked: Option<Duration>,
     beaten: Option<Duration>,
@@ -45,9 +52,14 @@ pub struct Roster {
 
 #[derive(Debug)]
 struct Peer {
+    boot: Boot,
     evidence: Evidence,
     gone: Option<Duration>,
     view_sent: Option<Duration>,
+    /// At which revision its record came.
+    since: u64,
+    /// Up to which revision it was sent our records.
+    told: u64,
 }
 
 impl Roster {
@@ -61,8 +73,10 @@ impl Roster {
             own: name,
             digest: view.digest(),
             view,
+            revision: 1,
+            own_since: 1,
             peers: BTreeMap::new(),
-            links: BTreeSet::new(),
+            links: HashSet::new(),
             doubtful: Vec::new(),
             ticked: None,
             beaten: None,
@@ -81,7 +95,7 @@ impl Roster {
             RosterEvent::Linked(peer) => self.linked(now, &peer),
             RosterEvent::Unlinked(peer) => self.unlinked(now, &peer),
             RosterEvent::DialRefused(peer) => self.refused(now, &peer),
-            RosterEvent::ViewReceived { from, view } => self.received(now, &from, view),
+            RosterEvent::ViewReceived { from, view } => self.received(now, &from, &view),
             RosterEvent::Disagreed(peer) => self.send_view(now, &peer),
             RosterEvent::Met(member) => self.met(now, member),
             RosterEvent::Floor(incarnation) => self.raise(incarnation),
@@ -123,11 +137,9 @@ impl Roster {
     pub fn heartbeat(&self, now: Duration) -> Heartbeat {
         let count = self.view.living().count();
         let mut hears = vec![0; count.div_ceil(8)];
-        for (place, member) in self.view.living().enumerate() {
-            let is_heard = match self.peers.get(&member.id.name) {
-                Some(peer) => self.links.contains(&member.id) && peer.evidence.is_fresh(now),
-                None => true,
-            };
+        for (place, (member, peer)) in self.living().enumerate() {
+            let is_heard = peer
+                .is_none_or(|peer| peer.evidence.is_fresh(now) && self.links.contains(&member.id));
             hears[place / 8] |= u8::from(is_heard) << (place % 8);
         }
         Heartbeat { digest: self.digest, epoch: self.view.epoch(), hears: hears.into() }
@@ -200,8 +212,10 @@ impl Roster {
             self.peers.values_mut().for_each(|peer| peer.evidence.forgive(now));
             self.actions.push(RosterAction::Woke);
         }
-        for name in self.judge(now) {
-            self.declare_gone(now, &name);
+        let dead = self.judge(now);
+        if !dead.is_empty() {
+            dead.iter().for_each(|name| self.declare_gone(now, name));
+            self.publish(self.view.epoch() + 1);
         }
         self.forget_the_gone(now);
         self.doubt(now);
@@ -216,14 +230,14 @@ impl Roster {
         for (name, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.gone.is_none()) {
             let verdict = peer.evidence.verdict(now);
             let is_suspect = verdict != Verdict::Lives;
-            let Some(member) = self.view.get(name) else { continue };
+            let id = || NodeId { name: name.clone(), boot: peer.boot };
             match verdict {
                 Verdict::Dead => dead.push(name.clone()),
                 Verdict::Suspect if !peer.evidence.is_suspect => {
-                    self.actions.push(RosterAction::Suspected(member.id.clone()));
+                    self.actions.push(RosterAction::Suspected(id()));
                 }
                 Verdict::Lives if peer.evidence.is_suspect => {
-                    self.actions.push(RosterAction::Recovered(member.id.clone()));
+                    self.actions.push(RosterAction::Recovered(id()));
                 }
                 Verdict::Suspect | Verdict::Lives => {}
             }
@@ -235,8 +249,7 @@ impl Roster {
     fn declare_gone(&mut self, now: Duration, name: &NodeName) {
         if let Some(member) = self.view.get(name) {
             let gone = Member { standing: Standing::Gone, ..member.clone() };
-            self.put(now, gone);
-            self.publish(self.view.epoch() + 1);
+            self.put(now, Arc::new(gone));
         }
     }
 
@@ -252,33 +265,42 @@ impl Roster {
 
     /// Notes who has no fresh word, so that a heartbeat only has to be searched for these.
     fn doubt(&mut self, now: Duration) {
-        self.doubtful.clear();
-        for (place, member) in self.view.living().enumerate() {
-            let peer = self.peers.get(&member.id.name);
+        let mut doubtful = std::mem::take(&mut self.doubtful);
+        doubtful.clear();
+        for (place, (member, peer)) in self.living().enumerate() {
             if peer.is_some_and(|peer| !peer.evidence.is_fresh(now)) {
-                self.doubtful.push((place, member.id.name.clone()));
+                doubtful.push((place, member.id.name.clone()));
             }
         }
+        self.doubtful = doubtful;
+    }
+
+    /// Those who take part, by name, and what is known of all but ourselves.
+    fn living(&self) -> impl Iterator<Item = (&Member, Option<&Peer>)> {
+        let mut peers = self.peers.values();
+        let members = self.view.members().map(move |member| {
+            let is_own = member.id.name == self.own;
+            (member, if is_own { None } else { peers.next() })
+        });
+        members.filter(|(member, _)| member.is_living())
     }
 
     fn heard(&mut self, now: Duration, from: &NodeId, beat: &Heartbeat) {
-        if self.view.get(&from.name).is_some_and(|member| member.id == *from)
-            && let Some(peer) = self.peers.get_mut(&from.name)
-        {
+        if let Some(peer) = self.peer_of(from) {
             peer.evidence.hear(now);
         }
         if beat.digest != self.digest {
             return self.send_view(now, from);
         }
-        for (place, name) in &self.doubtful {
+        let peers = &mut self.peers;
+        self.doubtful.retain(|(place, name)| {
             let byte = beat.hears.get(place / 8).copied().unwrap_or_default();
-            if byte & (1 << (place % 8)) != 0
-                && *name != from.name
-                && let Some(peer) = self.peers.get_mut(name)
-            {
+            let is_reported = byte & (1 << (place % 8)) != 0 && *name != from.name;
+            if is_reported && let Some(peer) = peers.get_mut(name) {
                 peer.evidence.report(now);
             }
-        }
+            !is_reported
+        });
         if self.view.epoch() < beat.epoch {
             self.view.raise_epoch(beat.epoch);
             self.actions.push(RosterAction::Changed);
@@ -288,6 +310,7 @@ impl Roster {
     fn linked(&mut self, now: Duration, peer: &NodeId) {
         if let Some(known) = self.peer_of(peer) {
             known.evidence.link();
+            known.told = 0;
         }
         self.links.insert(peer.clone());
         self.send_view(now, peer);
@@ -306,43 +329,6 @@ impl Roster {
         }
         if let Some(known) = self.peer_of(peer) {
             known.evidence.refuse(now);
-        }
-    }
-
-    fn received(&mut self, now: Duration, from: &NodeId, theirs: View) {
-        let digest = theirs.digest();
-        let before = self.digest;
-        let mut changes = 0;
-        let sender = theirs.get(&from.name);
-        let is_invited = sender.is_some_and(|sender| sender.standing == Standing::Alive);
-        let epoch = self.view.epoch().max(theirs.epoch());
-        for member in theirs.into_members() {
-            changes += usize::from(self.learn(now, member));
-        }
-        if is_invited && self.own().standing == Standing::Joining {
-            let own = Member { standing: Standing::Alive, ..self.own().clone() };
-            changes += usize::from(self.view.put(own));
-        }
-        let after = match changes {
-            0 => before,
-            _ => self.view.digest(),
-        };
-        let is_third = after != before && after != digest;
-        if 0 < changes || self.view.epoch() < epoch {
-            self.publish(epoch + u64::from(is_third));
-        }
-        if after != digest {
-            self.send_view(now, from);
-        }
-    }
-
-    fn met(&mut self, now: Duration, member: Member) {
-        let id = member.id.clone();
-        if self.learn(now, member) {
-            self.publish(self.view.epoch() + 1);
-        } else if self.view.get(&id.name).is_some_and(|known| !known.is_living()) {
-            // It does not know yet that it was declared dead.
-            self.send_view(now, &id);
         }
     }
 
@@ -370,66 +356,14 @@ impl Roster {
     }
 
     fn put_own(&mut self, own: Member) {
-        self.view.put(own);
+        self.set_own(own);
         self.publish(self.view.epoch() + 1);
     }
 
-    /// Takes in one record from elsewhere and returns whether the view changed.
-    fn learn(&mut self, now: Duration, member: Member) -> bool {
-        if member.id.name == self.own {
-            return self.learn_own(&member);
-        }
-        let is_known = self.view.get(&member.id.name).is_some();
-        if !is_known && !member.is_living() {
-            return false;
-        }
-        self.put(now, member)
-    }
-
-    /// Somebody else's record of our name: refutes it, or yields to another run.
-    fn learn_own(&mut self, theirs: &Member) -> bool {
-        let own = self.own();
-        if !theirs.overrides(own) {
-            return false;
-        }
-        if theirs.id.boot != own.id.boot && theirs.is_living() {
-            self.actions.push(RosterAction::Superseded { by: theirs.id.clone() });
-            return false;
-        }
-        let incarnation = theirs.incarnation.saturating_add(1);
-        let own = Member { incarnation, ..own.clone() };
-        self.view.put(own)
-    }
-
-    /// Puts a record of another member where it stands, and what follows from it.
-    fn put(&mut self, now: Duration, member: Member) -> bool {
-        let name = member.id.name.clone();
-        if self.view.get(&name).is_some_and(|known| !member.overrides(known)) {
-            return false;
-        }
-        let before = self.view.get(&name).cloned();
-        let run = |m: &Member| (m.is_living(), m.id.boot, m.incarnation);
-        let is_same = before.as_ref().is_some_and(|before| run(before) == run(&member));
-        let (id, is_living) = (member.id.clone(), member.is_living());
-        if !self.view.put(member) {
-            return false;
-        }
-        if is_same {
-            return true;
-        }
-        let view_sent = self.peers.get(&name).and_then(|peer| peer.view_sent);
-        let gone = (!is_living).then_some(now);
-        let evidence = Evidence::new(now);
-        if let Some(before) = before.filter(Member::is_living)
-            && (before.id != id || !is_living)
-        {
-            self.actions.push(RosterAction::Died(before.id));
-        }
-        if is_living {
-            self.actions.push(RosterAction::Joined(id));
-        }
-        self.peers.insert(name, Peer { evidence, gone, view_sent });
-        true
+    fn set_own(&mut self, own: Member) {
+        self.revision += 1;
+        self.own_since = self.revision;
+        self.view.put(Arc::new(own));
     }
 
     /// The records or the epoch changed.
@@ -445,20 +379,6 @@ impl Roster {
         self.actions.push(RosterAction::Changed);
     }
 
-    fn send_view(&mut self, now: Duration, to: &NodeId) {
-        if self.views_left == 0 || !self.links.contains(to) {
-            return;
-        }
-        if let Some(peer) = self.peers.get_mut(&to.name) {
-            if peer.view_sent.is_some_and(|at| now < at + VIEW_PAUSE) {
-                return;
-            }
-            peer.view_sent = Some(now);
-        }
-        self.views_left -= 1;
-        self.actions.push(RosterAction::SendView { to: to.clone() });
-    }
-
     fn beat(&mut self, now: Duration) {
         self.beaten = Some(now);
         self.has_news = false;
@@ -466,7 +386,6 @@ impl Roster {
     }
 
     fn peer_of(&mut self, id: &NodeId) -> Option<&mut Peer> {
-        let is_known = self.view.get(&id.name).is_some_and(|member| member.id == *id);
-        self.peers.get_mut(&id.name).filter(|_| is_known)
+        self.peers.get_mut(&id.name).filter(|peer| peer.boot == id.boot)
     }
 }

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use super::{Boot, Member, NodeId, NodeName, Roster, RosterAction, RosterEvent, Standing, View};
+use super::{
+    Boot, Heartbeat, Member, NodeId, NodeName, Roster, RosterAction, RosterEvent, Standing, View,
+};
 use crate::limits::{DEAD_AFTER, MEMBER_TICK};
 
 fn member(name: &str, boot: u64, incarnation: u64) -> Member {
@@ -79,4 +81,37 @@ fn a_node_is_alive_with_the_view_of_a_member_that_is() {
     roster.step(Duration::ZERO, RosterEvent::ViewReceived { from: b.id, view });
     assert_eq!(roster.own().standing, Standing::Alive);
     assert_eq!(roster.view().living().count(), 3);
+}
+
+#[test]
+fn a_view_is_sent_as_what_the_other_may_not_know() {
+    let (mut roster, b) = pair();
+    let names = |view: View| view.members().map(|m| m.id.name.to_string()).collect::<Vec<_>>();
+    assert_eq!(names(roster.view_for(&b.id)), ["a", "b"]);
+    assert!(names(roster.view_for(&b.id)).is_empty());
+    roster.step(Duration::ZERO, RosterEvent::Met(member("c", 3, 30)));
+    assert_eq!(names(roster.view_for(&b.id)), ["c"]);
+    let view = View::new(3, [member("d", 4, 40)]);
+    roster.step(Duration::ZERO, RosterEvent::ViewReceived { from: b.id.clone(), view });
+    assert!(names(roster.view_for(&b.id)).is_empty(), "it told us of d itself");
+}
+
+#[test]
+fn all_is_sent_again_when_views_differ_though_all_was_told() {
+    let (mut roster, b) = pair();
+    roster.view_for(&b.id);
+    let beat = Heartbeat { digest: 0, ..roster.heartbeat(DEAD_AFTER) };
+    let actions = roster.step(Duration::from_secs(1), RosterEvent::Tick);
+    assert!(!actions.contains(&RosterAction::SendView { to: b.id.clone() }));
+    roster.step(Duration::from_secs(1), RosterEvent::Heard { from: b.id.clone(), beat });
+    assert_eq!(roster.view_for(&b.id).members().count(), 2);
+}
+
+#[test]
+fn who_is_joining_gets_the_whole_view() {
+    let (mut roster, _) = pair();
+    let c = Member { standing: Standing::Joining, ..member("c", 3, 30) };
+    roster.step(Duration::ZERO, RosterEvent::Met(c.clone()));
+    roster.view_for(&c.id);
+    assert_eq!(roster.view_for(&c.id).members().count(), 3);
 }

@@ -5,6 +5,7 @@
 //! however often they came (Shapiro and others, "Conflict-free Replicated Data Types", SSS 2011).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -42,11 +43,14 @@ pub struct Member {
     pub weight: u32,
 }
 
-/// All members as one node knows them.
+/// All members as one node knows them, or some of its records. A copy costs nothing until one of
+/// both is changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
     epoch: u64,
-    members: BTreeMap<NodeName, Member>,
+    /// The sum of the fingerprints of all who take part, so that a change costs one of them.
+    digest: u64,
+    members: Arc<BTreeMap<NodeName, Arc<Member>>>,
 }
 
 impl Member {
@@ -65,6 +69,20 @@ impl Member {
         other.rank() < self.rank()
     }
 
+    fn digest(&self) -> u64 {
+        let Self { id, addr, http, incarnation, standing, weight } = self;
+        let mut hash = Xxh3::new();
+        for text in [id.name.as_str(), addr, http] {
+            hash.update(&(text.len() as u64).to_le_bytes());
+            hash.update(text.as_bytes());
+        }
+        hash.update(&id.boot.0.to_le_bytes());
+        hash.update(&incarnation.to_le_bytes());
+        hash.update(&[*standing as u8]);
+        hash.update(&weight.to_le_bytes());
+        hash.digest()
+    }
+
     fn rank(&self) -> (u64, Standing, Boot, u32, &str, &str) {
         let Self { id, addr, http, incarnation, standing, weight } = self;
         (*incarnation, *standing, id.boot, *weight, addr, http)
@@ -76,7 +94,12 @@ impl View {
     /// and those over [`MEMBERS_MAX`] are left out.
     #[must_use]
     pub fn new(epoch: u64, members: impl IntoIterator<Item = Member>) -> Self {
-        let mut view = Self { epoch, members: BTreeMap::new() };
+        Self::of(epoch, members.into_iter().map(Arc::new))
+    }
+
+    /// The same of records that are shared.
+    pub(super) fn of(epoch: u64, members: impl IntoIterator<Item = Arc<Member>>) -> Self {
+        let mut view = Self { epoch, ..Self::default() };
         for member in members {
             view.put(member);
         }
@@ -91,67 +114,77 @@ impl View {
 
     /// Every record, also of members that are gone, by name.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
-        self.members.values()
+        self.shared().map(Arc::as_ref)
     }
 
     /// The records of those who take part, by name.
     pub fn living(&self) -> impl Iterator<Item = &Member> {
-        self.members.values().filter(|member| member.is_living())
+        self.members().filter(|member| member.is_living())
     }
 
     /// The record of a name.
     #[must_use]
     pub fn get(&self, name: &NodeName) -> Option<&Member> {
-        self.members.get(name)
+        self.members.get(name).map(Arc::as_ref)
     }
 
     /// A fingerprint of all records of those who take part.
     ///
     /// Two views with the same fingerprint have the same owners. What is gone does not count, as
-    /// each node forgets it in its own time.
+    /// each node forgets it in its own time. It is kept, not computed here.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        let mut hash = Xxh3::new();
-        let text = |hash: &mut Xxh3, text: &str| {
-            hash.update(&(text.len() as u64).to_le_bytes());
-            hash.update(text.as_bytes());
-        };
-        for member in self.living() {
-            text(&mut hash, member.id.name.as_str());
-            text(&mut hash, &member.addr);
-            text(&mut hash, &member.http);
-            hash.update(&member.id.boot.0.to_le_bytes());
-            hash.update(&member.incarnation.to_le_bytes());
-            hash.update(&[member.standing as u8]);
-            hash.update(&member.weight.to_le_bytes());
-        }
-        hash.digest()
+        self.digest
     }
 
-    pub(super) fn into_members(self) -> impl Iterator<Item = Member> {
-        self.members.into_values()
+    pub(super) fn shared(&self) -> impl Iterator<Item = &Arc<Member>> {
+        self.members.values()
+    }
+
+    /// The records of `theirs` that stand against ours, or whose names are unknown here.
+    pub(super) fn news_of<'a>(&self, theirs: &'a Self) -> Vec<&'a Arc<Member>> {
+        let mut ours = self.members.iter().peekable();
+        let is_news = |(name, member): &(&NodeName, &Arc<Member>)| {
+            while ours.next_if(|(known, _)| known < name).is_some() {}
+            let known = ours.peek().filter(|(known, _)| known == name);
+            known.is_none_or(|(_, known)| member.overrides(known))
+        };
+        theirs.members.iter().filter(is_news).map(|(_, member)| member).collect()
     }
 
     /// Puts a record where it stands against the one there, and returns whether it did.
-    pub(super) fn put(&mut self, member: Member) -> bool {
-        let stands = match self.members.get(&member.id.name) {
+    pub(super) fn put(&mut self, member: Arc<Member>) -> bool {
+        let known = self.members.get(&member.id.name);
+        let stands = match known {
             Some(known) => member.overrides(known),
             None => self.members.len() < MEMBERS_MAX,
         };
         if stands {
-            self.members.insert(member.id.name.clone(), member);
+            self.digest = self.digest.wrapping_sub(known.map_or(0, share_of));
+            self.digest = self.digest.wrapping_add(share_of(&member));
+            Arc::make_mut(&mut self.members).insert(member.id.name.clone(), member);
         }
         stands
     }
 
     /// Forgets a name.
     pub(super) fn forget(&mut self, name: &NodeName) {
-        self.members.remove(name);
+        if let Some(known) = Arc::make_mut(&mut self.members).remove(name) {
+            self.digest = self.digest.wrapping_sub(share_of(&known));
+        }
     }
 
     /// Sets the epoch, which never falls.
     pub(super) fn raise_epoch(&mut self, epoch: u64) {
         self.epoch = self.epoch.max(epoch);
+    }
+}
+
+/// What a record adds to the fingerprint of a view.
+fn share_of(member: &Arc<Member>) -> u64 {
+    match member.is_living() {
+        true => member.digest(),
+        false => 0,
     }
 }
 
@@ -189,10 +222,12 @@ mod tests {
     fn those_who_are_gone_do_not_change_the_fingerprint() {
         let alone = View::new(0, [member("a", 1, 1, Standing::Alive)]);
         let mut other = alone.clone();
-        other.put(member("b", 1, 1, Standing::Gone));
+        other.put(Arc::new(member("b", 1, 1, Standing::Gone)));
         assert_eq!(alone.digest(), other.digest());
-        other.put(member("b", 1, 2, Standing::Alive));
+        other.put(Arc::new(member("b", 1, 2, Standing::Alive)));
         assert_ne!(alone.digest(), other.digest());
+        other.put(Arc::new(member("b", 1, 3, Standing::Gone)));
+        assert_eq!(alone.digest(), other.digest());
     }
 
     #[test]

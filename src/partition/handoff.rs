@@ -142,6 +142,8 @@ pub struct Handoff {
     /// Every member something is claimed from.
     peers: BTreeMap<NodeId, Peer>,
     claims: u64,
+    /// No claim is due before; the one that is may be later.
+    due: Duration,
     actions: Vec<HandoffAction>,
 }
 
@@ -176,6 +178,7 @@ impl Handoff {
             residue_fresh: SlotSet::new(),
             peers: BTreeMap::new(),
             claims: 0,
+            due: Duration::ZERO,
             actions: Vec::new(),
         }
     }
@@ -184,7 +187,7 @@ impl Handoff {
     /// Returns what is to be done, in order.
     pub fn step(&mut self, now: Duration, event: HandoffEvent) -> Vec<HandoffAction> {
         match event {
-            HandoffEvent::Tick => {}
+            HandoffEvent::Tick => self.lose_patience(now),
             HandoffEvent::ViewChanged(map) => self.view_changed(now, &map),
             HandoffEvent::Claim { from, id, digest, slots } => {
                 self.claimed(&from, id, digest, &slots);
@@ -198,7 +201,6 @@ impl Handoff {
             }
             HandoffEvent::Woke => self.doubt_all(now),
         }
-        self.lose_patience(now);
         self.open();
         self.claim(now);
         std::mem::take(&mut self.actions)
@@ -310,6 +312,7 @@ impl Handoff {
             self.owe(now, &member.id, if can_hold { &ours } else { &gained });
         }
         self.peers.values_mut().for_each(|peer| peer.restart(now));
+        self.due = now;
     }
 
     /// Drops what is wanted of members that are not there any more, or are another run, and what is
@@ -338,6 +341,7 @@ impl Handoff {
             self.owe(now, &member.id, &ours);
         }
         self.peers.values_mut().for_each(|peer| peer.restart(now));
+        self.due = now;
     }
 
     fn claimed(&mut self, from: &NodeId, id: u64, digest: u64, slots: &SlotSet) {
@@ -362,6 +366,7 @@ impl Handoff {
         peer.arriving.add(&residue.and(&asked));
         peer.next = now + SOURCE_POLL;
         peer.since = now;
+        self.due = self.due.min(peer.next);
         if peer.arriving != before {
             self.actions.push(HandoffAction::SourcesChanged);
         }
@@ -375,6 +380,7 @@ impl Handoff {
             && peer.asked.take_if(|(asked, _)| *asked == id).is_some()
         {
             peer.next = now + CLAIM_PAUSE;
+            self.due = self.due.min(peer.next);
         }
     }
 
@@ -409,7 +415,11 @@ impl Handoff {
     /// Opens what is ours and nobody is waited for.
     fn open(&mut self) {
         let mut opened = self.claiming();
-        for peer in self.peers.values().filter(|peer| !peer.is_given_up) {
+        let mut owed = self.peers.values().filter(|peer| !peer.is_given_up);
+        // Mostly the first that has not answered owes all there is to open.
+        while !opened.is_empty()
+            && let Some(peer) = owed.next()
+        {
             opened.subtract(&peer.owes);
         }
         if opened.is_empty() {
@@ -428,9 +438,14 @@ impl Handoff {
 
     /// Sends the claims that are due.
     fn claim(&mut self, now: Duration) {
-        let Some(digest) = self.map.as_ref().map(|map| map.digest()) else { return };
-        for (to, peer) in &mut self.peers {
-            if now < peer.next || peer.is_settled() {
+        let Some(digest) = self.map.as_ref().filter(|_| self.due <= now).map(|map| map.digest())
+        else {
+            return;
+        };
+        self.due = Duration::MAX;
+        for (to, peer) in self.peers.iter_mut().filter(|(_, peer)| !peer.is_settled()) {
+            if now < peer.next {
+                self.due = self.due.min(peer.next);
                 continue;
             }
             if peer.asked.is_none() {
@@ -441,6 +456,7 @@ impl Handoff {
             }
             peer.sent = now;
             peer.next = now + CLAIM_RETRY;
+            self.due = self.due.min(peer.next);
             if let Some((id, slots)) = &peer.asked {
                 let (to, id, slots) = (to.clone(), *id, slots.clone());
                 self.actions.push(HandoffAction::Claim { to, id, digest, slots });

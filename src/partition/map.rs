@@ -1,6 +1,6 @@
 //! Who owns which slot: computed by every node from its view, and equal where views are.
 
-use super::score::{Node, hash_slot};
+use super::score::{Node, Race, hash_slot};
 use super::slot::{SLOTS, Slot};
 use super::slot_set::SlotSet;
 use crate::member::{Member, NodeId, NodeName, Standing, View};
@@ -24,20 +24,48 @@ impl PartitionMap {
     /// The map of a view.
     #[must_use]
     pub fn new(view: &View) -> Self {
-        let members: Vec<Member> = view.living().cloned().collect();
-        let mut map = Self { epoch: view.epoch(), digest: view.digest(), members, owners: vec![] };
+        let mut map = Self::without_owners(view);
         let nodes = map.nodes();
-        map.owners = (0..SLOTS).map(|slot| owner_of(Slot(slot), &nodes)).collect();
+        let weights = weights_of(&nodes);
+        map.owners = (0..SLOTS).map(|slot| best_of(Slot(slot), weights, &nodes)).collect();
         map
     }
 
-    /// The map of a view that may differ in its epoch only, for which nothing is computed then.
+    /// The map of a view, as [`PartitionMap::new`] has it, computed for what differs from this one:
+    /// owners that stay are only compared with who is new or has another weight.
     #[must_use]
     pub fn renewed(&self, view: &View) -> Self {
-        match view.digest() == self.digest {
-            true => Self { epoch: view.epoch(), ..self.clone() },
-            false => Self::new(view),
+        if view.digest() == self.digest {
+            return Self { epoch: view.epoch(), ..self.clone() };
         }
+        let mut map = Self::without_owners(view);
+        let nodes = map.nodes();
+        let weights = weights_of(&nodes);
+        // Where each node of this map is in the new one, if it is as it was.
+        let mut stayed: Vec<Option<&(u16, Node)>> = vec![None; self.members.len()];
+        let mut fresh = Vec::new();
+        for node in &nodes {
+            let now = &map.members[usize::from(node.0)];
+            let was = self.place(&now.id.name).filter(|was| is_same(&self.members[*was], now));
+            match was {
+                Some(was) => stayed[was] = Some(node),
+                None => fresh.push(*node),
+            }
+        }
+        let owner = |slot| {
+            let was = self.owner_index(slot).and_then(|was| stayed[usize::from(was)]);
+            let Some(stays) = was else { return best_of(slot, weights, &nodes) };
+            // In the order of all nodes, as it decides between equals.
+            let (before, after) = fresh.split_at(fresh.partition_point(|node| node.0 < stays.0));
+            best_of(slot, weights, before.iter().chain([stays]).chain(after))
+        };
+        map.owners = (0..SLOTS).map(|slot| owner(Slot(slot))).collect();
+        map
+    }
+
+    fn without_owners(view: &View) -> Self {
+        let members = view.living().cloned().collect();
+        Self { epoch: view.epoch(), digest: view.digest(), members, owners: vec![] }
     }
 
     /// The epoch of the view.
@@ -61,8 +89,11 @@ impl PartitionMap {
     /// The record of a name among those who take part.
     #[must_use]
     pub fn member(&self, name: &NodeName) -> Option<&Member> {
-        let place = self.members.binary_search_by(|member| member.id.name.cmp(name)).ok()?;
-        self.members.get(place)
+        self.members.get(self.place(name)?)
+    }
+
+    fn place(&self, name: &NodeName) -> Option<usize> {
+        self.members.binary_search_by(|member| member.id.name.cmp(name)).ok()
     }
 
     /// The owner of a slot; `None` if nobody is alive.
@@ -82,14 +113,13 @@ impl PartitionMap {
     /// Computed at each call, in time proportional to the members and to `count`.
     #[must_use]
     pub fn copies(&self, slot: Slot, count: usize) -> Vec<&NodeId> {
-        let hash = hash_slot(slot);
         let mut left = self.nodes();
+        let weights = weights_of(&left);
         let mut copies = Vec::with_capacity(count.min(left.len()));
-        while copies.len() < count
-            && let Some(best) = best_of(hash, &left)
-        {
-            let (index, _) = left.remove(best);
-            copies.push(&self.members[usize::from(index)].id);
+        while copies.len() < count && !left.is_empty() {
+            let best = best_of(slot, weights, &left);
+            left.retain(|(index, _)| *index != best);
+            copies.push(&self.members[usize::from(best)].id);
         }
         copies
     }
@@ -97,8 +127,8 @@ impl PartitionMap {
     /// The slots a member owns.
     #[must_use]
     pub fn slots_of(&self, name: &NodeName) -> SlotSet {
-        let place = self.members.binary_search_by(|member| member.id.name.cmp(name)).ok();
-        let index = place.and_then(|place| u16::try_from(place).ok()).filter(|i| *i != NOBODY);
+        let index =
+            self.place(name).and_then(|place| u16::try_from(place).ok()).filter(|i| *i != NOBODY);
         let slots = (0..SLOTS).map(Slot);
         slots.filter(|slot| index.is_some() && self.owner_index(*slot) == index).collect()
     }
@@ -121,20 +151,52 @@ impl PartitionMap {
     }
 }
 
-fn owner_of(slot: Slot, nodes: &[(u16, Node)]) -> u16 {
-    best_of(hash_slot(slot), nodes).map_or(NOBODY, |best| nodes[best].0)
+/// Whether nodes weigh the same, so that their hashes alone decide.
+#[derive(Clone, Copy, Debug)]
+enum Weights {
+    Even,
+    Uneven { heaviest: u32 },
 }
 
-/// The place of the node that is drawn most to a slot of which [`hash_slot`] is known.
-fn best_of(slot: u64, nodes: &[(u16, Node)]) -> Option<usize> {
-    let mut score = nodes.first()?.1.score(slot);
-    let mut best = 0;
-    for (place, (_, node)) in nodes.iter().enumerate().skip(1) {
-        if node.beat(&mut score, slot) {
-            best = place;
+fn weights_of(nodes: &[(u16, Node)]) -> Weights {
+    match nodes.windows(2).all(|pair| pair[0].1.weight() == pair[1].1.weight()) {
+        true => Weights::Even,
+        false => {
+            Weights::Uneven { heaviest: nodes.iter().map(|n| n.1.weight()).max().unwrap_or(1) }
         }
     }
-    Some(best)
+}
+
+/// Whether two records of a name are equal in what owners depend on.
+fn is_same(left: &Member, right: &Member) -> bool {
+    left.standing == right.standing && left.weight == right.weight
+}
+
+/// The node that is drawn most to a slot, the first of equals.
+fn best_of<'a>(
+    slot: Slot,
+    weights: Weights,
+    nodes: impl IntoIterator<Item = &'a (u16, Node)>,
+) -> u16 {
+    let slot = hash_slot(slot);
+    let mut nodes = nodes.into_iter();
+    let Some(first) = nodes.next() else { return NOBODY };
+    let mut best = first.0;
+    match weights {
+        Weights::Even => {
+            let mut most = first.1.hash(slot);
+            for (index, node) in nodes {
+                let hash = node.hash(slot);
+                if most < hash {
+                    (best, most) = (*index, hash);
+                }
+            }
+        }
+        Weights::Uneven { heaviest } => {
+            best = Race::run(slot, heaviest, first, nodes);
+        }
+    }
+    best
 }
 
 #[cfg(test)]
@@ -200,6 +262,46 @@ mod tests {
                 assert!(before == after || after.name == came, "{slot:?}");
             }
             assert!(!more.slots_of(&came).is_empty());
+        }
+    }
+
+    #[test]
+    fn the_owner_is_who_is_drawn_most_by_all_digits() {
+        for count in [2, 7, 60] {
+            let weights = |n: usize| [1, 1000, 1000 + n as u32, u32::MAX][n % 4];
+            let map = map((0..count).map(|n| member(&format!("n{n}"), weights(n))));
+            let nodes = map.nodes();
+            for slot in (0..SLOTS).step_by(7).map(Slot) {
+                let best = nodes.iter().reduce(|best, node| {
+                    let is_better = node
+                        .1
+                        .score(hash_slot(slot))
+                        .is_better_than(&best.1.score(hash_slot(slot)));
+                    if is_better { node } else { best }
+                });
+                assert_eq!(map.owner_index(slot), best.map(|best| best.0));
+            }
+        }
+    }
+
+    #[test]
+    fn a_renewed_map_is_the_map_of_its_view() {
+        let set = |from: usize, to: usize, weight: fn(usize) -> u32| {
+            View::new(1, (from..to).map(|n| member(&format!("n{n}"), weight(n))))
+        };
+        let leaving = Member { standing: Standing::Leaving, ..member("n5", 9) };
+        let views = [
+            set(0, 0, |_| 1),
+            set(0, 1, |_| 9),
+            set(0, 12, |_| 9),
+            set(3, 15, |_| 9),
+            set(2, 15, |n| 9 + n as u32 % 2),
+            View::new(1, [leaving, member("n6", 9), member("n7", 1)]),
+        ];
+        for (before, after) in views.iter().flat_map(|v| views.iter().map(move |w| (v, w))) {
+            let renewed = PartitionMap::new(before).renewed(after);
+            assert_eq!(renewed.owners, PartitionMap::new(after).owners);
+            assert_eq!(renewed.digest(), after.digest());
         }
     }
 

@@ -1,63 +1,70 @@
 //! A set of slots, as a bitmap.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::slot::{SLOTS, Slot};
 
 const WORDS: usize = SLOTS as usize / 64;
 
-/// A set of slots: 2 KiB, whatever is in it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SlotSet(Box<[u64; WORDS]>);
+/// A set of slots: 2 KiB, which copies share until one of them is changed, and nothing while empty.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct SlotSet(Option<Arc<Words>>);
+
+type Words = [u64; WORDS];
+
+static NONE: Words = [0; WORDS];
 
 impl SlotSet {
     /// The empty set.
     #[must_use]
     pub fn new() -> Self {
-        Self(Box::new([0; WORDS]))
+        Self(None)
     }
 
     /// Every slot there is.
     #[must_use]
     pub fn all() -> Self {
-        Self(Box::new([u64::MAX; WORDS]))
+        Self(Some(Arc::new([u64::MAX; WORDS])))
     }
 
     /// Puts a slot in; one that does not exist is ignored.
     pub fn insert(&mut self, slot: Slot) {
-        if let Some(word) = self.0.get_mut(usize::from(slot.0 / 64)) {
-            *word |= 1 << (slot.0 % 64);
+        if slot.0 < SLOTS {
+            let words = self.0.get_or_insert_with(|| Arc::new(NONE));
+            Arc::make_mut(words)[usize::from(slot.0 / 64)] |= 1 << (slot.0 % 64);
         }
     }
 
     /// Takes a slot out.
     pub fn remove(&mut self, slot: Slot) {
-        if let Some(word) = self.0.get_mut(usize::from(slot.0 / 64)) {
-            *word &= !(1 << (slot.0 % 64));
+        if self.contains(slot) {
+            self.change(|words| words[usize::from(slot.0 / 64)] &= !(1 << (slot.0 % 64)));
         }
     }
 
     /// Whether a slot is in.
     #[must_use]
     pub fn contains(&self, slot: Slot) -> bool {
-        self.0.get(usize::from(slot.0 / 64)).is_some_and(|word| word & (1 << (slot.0 % 64)) != 0)
+        let word = self.words().get(usize::from(slot.0 / 64));
+        word.is_some_and(|word| word & (1 << (slot.0 % 64)) != 0)
     }
 
     /// How many slots are in.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.iter().map(|word| word.count_ones() as usize).sum()
+        self.words().iter().map(|word| word.count_ones() as usize).sum()
     }
 
     /// Whether no slot is in.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|word| *word == 0)
+        self.0.is_none()
     }
 
     /// The slots, in order.
     pub fn iter(&self) -> impl Iterator<Item = Slot> {
-        self.0.iter().enumerate().flat_map(|(place, word)| {
+        self.words().iter().enumerate().flat_map(|(place, word)| {
             let mut left = *word;
             std::iter::from_fn(move || {
                 let bit = left.trailing_zeros();
@@ -69,17 +76,47 @@ impl SlotSet {
 
     /// Adds all of `other`.
     pub fn add(&mut self, other: &Self) {
-        self.0.iter_mut().zip(other.0.iter()).for_each(|(ours, theirs)| *ours |= theirs);
+        match (&self.0, &other.0) {
+            (_, None) => {}
+            (None, Some(_)) => self.clone_from(other),
+            (Some(ours), Some(theirs)) if Arc::ptr_eq(ours, theirs) => {}
+            (Some(_), Some(theirs)) => self.change(|words| {
+                words.iter_mut().zip(theirs.iter()).for_each(|(ours, theirs)| *ours |= theirs);
+            }),
+        }
     }
 
     /// Takes away all of `other`.
     pub fn subtract(&mut self, other: &Self) {
-        self.0.iter_mut().zip(other.0.iter()).for_each(|(ours, theirs)| *ours &= !theirs);
+        if self.meets(other) {
+            self.change(|words| {
+                let pairs = words.iter_mut().zip(other.words());
+                pairs.for_each(|(ours, theirs)| *ours &= !theirs);
+            });
+        }
     }
 
     /// Keeps only what is in `other` too.
     pub fn keep(&mut self, other: &Self) {
-        self.0.iter_mut().zip(other.0.iter()).for_each(|(ours, theirs)| *ours &= theirs);
+        if !self.is_in(other) {
+            self.change(|words| {
+                words.iter_mut().zip(other.words()).for_each(|(ours, theirs)| *ours &= theirs);
+            });
+        }
+    }
+
+    /// Whether a slot is in both.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        let mut pairs = self.words().iter().zip(other.words());
+        !self.is_empty() && pairs.any(|(ours, theirs)| ours & theirs != 0)
+    }
+
+    /// Whether all of it is in `other`.
+    #[must_use]
+    pub fn is_in(&self, other: &Self) -> bool {
+        let mut pairs = self.words().iter().zip(other.words());
+        self.is_empty() || pairs.all(|(ours, theirs)| ours & !theirs == 0)
     }
 
     /// What is in both.
@@ -135,7 +172,7 @@ impl SlotSet {
             };
             return std::iter::once(0).chain(runs.into_iter().flat_map(bytes)).collect();
         }
-        std::iter::once(1).chain(self.0.iter().flat_map(|word| word.to_le_bytes())).collect()
+        std::iter::once(1).chain(self.words().iter().flat_map(|word| word.to_le_bytes())).collect()
     }
 
     /// The set that [`SlotSet::to_bytes`] wrote; `None` for anything else.
@@ -155,27 +192,43 @@ impl SlotSet {
                 }
             }
             1 if body.len() == 8 * WORDS => {
-                for (word, bytes) in set.0.iter_mut().zip(body.chunks_exact(8)) {
+                let mut words = NONE;
+                for (word, bytes) in words.iter_mut().zip(body.chunks_exact(8)) {
                     *word = u64::from_le_bytes(bytes.try_into().ok()?);
                 }
+                set = Self::from_words(words);
             }
             _ => return None,
         }
         Some(set)
     }
-}
 
-impl Default for SlotSet {
-    fn default() -> Self {
-        Self::new()
+    fn from_words(words: Words) -> Self {
+        Self((words != NONE).then(|| Arc::new(words)))
+    }
+
+    fn words(&self) -> &Words {
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+
+    /// Changes a copy that is not shared; one that becomes empty is dropped, as equality needs it.
+    fn change(&mut self, change: impl FnOnce(&mut Words)) {
+        let Some(shared) = &mut self.0 else { return };
+        let words = Arc::make_mut(shared);
+        change(words);
+        if *words == NONE {
+            self.0 = None;
+        }
     }
 }
 
 impl FromIterator<Slot> for SlotSet {
     fn from_iter<I: IntoIterator<Item = Slot>>(slots: I) -> Self {
-        let mut set = Self::new();
-        slots.into_iter().for_each(|slot| set.insert(slot));
-        set
+        let mut words = NONE;
+        for Slot(slot) in slots.into_iter().filter(|slot| slot.0 < SLOTS) {
+            words[usize::from(slot / 64)] |= 1 << (slot % 64);
+        }
+        Self::from_words(words)
     }
 }
 

@@ -21,22 +21,7 @@ use super::codec;
 use super::message::{HelloRecord, PROTOCOL};
 use crate::config::Secret;
 use crate::limits::{CLUSTER_NAME_BYTES_MAX, HELLO_BYTES_MAX, PEER_TEXT_BYTES_MAX};
-use crate::member::{NameTaken, NodeId};
-
-/// What a node says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerInfo {
-    /// Its name and run.
-    pub id: NodeId,
-    /// The greater one is right where two say different things of one run.
-    pub incarnation: u64,
-    /// Where other nodes reach it, as `host:port`.
-    pub addr: String,
-    /// Where clients reach it, as `host:port`; empty if nowhere.
-    pub http: String,
-    /// Its share of the slots, against the others'.
-    pub weight: u32,
-}
+use crate::member::{Member, NameTaken};
 
 /// Why there is no session with a peer, said by one side to the other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -83,7 +68,7 @@ pub enum HelloError {
 
 /// What both sides know before a HELLO.
 pub(super) struct Local {
-    pub(super) me: PeerInfo,
+    pub(super) me: Member,
     pub(super) cluster: String,
     pub(super) key: hmac::Key,
     pub(super) has_cookie: bool,
@@ -138,20 +123,20 @@ const ROLE_TAKEN: &[u8] = b"smache hello name taken\0";
 
 impl Local {
     /// What is known with `cookie`, or without one.
-    pub(super) fn new(me: PeerInfo, cluster: String, cookie: Option<&Secret>) -> Self {
+    pub(super) fn new(me: Member, cluster: String, cookie: Option<&Secret>) -> Self {
         let secret = cookie.map_or(&[][..], Secret::as_bytes);
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
         Self { me, cluster, key, has_cookie: cookie.is_some() }
     }
 
     /// The same for a node that says something else of itself.
-    pub(super) fn with(&self, me: PeerInfo) -> Self {
+    pub(super) fn with(&self, me: Member) -> Self {
         let Self { me: _, cluster, key, has_cookie } = self;
         Self { me, cluster: cluster.clone(), key: key.clone(), has_cookie: *has_cookie }
     }
 
     fn hello(&self, nonce: [u8; NONCE_BYTES]) -> Result<Frame, HelloError> {
-        let PeerInfo { id, incarnation, addr, http, weight } = self.me.clone();
+        let Member { id, incarnation, addr, http, weight, standing } = self.me.clone();
         let record = HelloRecord {
             cluster: self.cluster.clone(),
             id,
@@ -159,6 +144,7 @@ impl Local {
             addr,
             http,
             weight,
+            standing,
             has_cookie: self.has_cookie,
             nonce,
         };
@@ -172,7 +158,7 @@ impl Local {
     }
 
     /// Who said hello, if it may go on.
-    fn meet(&self, frame: &Frame) -> Result<PeerInfo, HelloError> {
+    fn meet(&self, frame: &Frame) -> Result<Member, HelloError> {
         let body = frame.expect(HELLO)?;
         let Some((prefix, record)) = body.split_at_checked(PREFIX_BYTES) else {
             return Err(HelloError::Garbled("hello is too short"));
@@ -204,8 +190,8 @@ impl Local {
         if record.has_cookie != self.has_cookie {
             return Err(HelloError::Here(Refused::Cookie));
         }
-        let HelloRecord { id, incarnation, addr, http, weight, .. } = record;
-        Ok(PeerInfo { id, incarnation, addr, http, weight })
+        let HelloRecord { id, incarnation, addr, http, weight, standing, .. } = record;
+        Ok(Member { id, incarnation, addr, http, weight, standing })
     }
 
     fn proof(&self, role: &[u8], transcript: &Transcript, rest: &[u8]) -> hmac::Tag {
@@ -241,7 +227,7 @@ impl Dialer {
         self,
         local: &Local,
         answer: &Frame,
-    ) -> Result<(DialerProving, PeerInfo, Frame), HelloError> {
+    ) -> Result<(DialerProving, Member, Frame), HelloError> {
         let peer = local.meet(answer)?;
         let transcript = Transcript::new(&self.hello, answer);
         let proof = local.proof(ROLE_DIALER, &transcript, &[]);
@@ -300,7 +286,7 @@ impl Acceptor {
         local: &Local,
         nonce: [u8; 32],
         hello: &Frame,
-    ) -> Result<(Self, PeerInfo, Frame), HelloError> {
+    ) -> Result<(Self, Member, Frame), HelloError> {
         let peer = local.meet(hello)?;
         let answer = local.hello(nonce)?;
         let transcript = Transcript::new(hello, &answer);

@@ -15,12 +15,13 @@ use crate::command::{Reply, Routed};
 use crate::entry::{Key, Known};
 use crate::error::Error;
 use crate::limits::{PEER_BITMAP_BYTES_MAX, PEERS_MAX};
-use crate::member::{Boot, NodeId, NodeName};
+use crate::member::{Boot, NodeId, NodeName, Standing};
 use crate::partition::SlotSet;
 
 use form::{BitmapForm, Form, ListOf, OptionOf, SlotsForm, TextForm};
 use wire::{
     BootForm, ErrorWire, KeyForm, KnownWire, NodeIdForm, NodeNameForm, OutcomeForm, RoutedForm,
+    StandingWire,
 };
 
 /// The version of everything in this module. Nodes that share none do not talk.
@@ -122,8 +123,9 @@ pub struct MemberRecord {
     pub boot: Boot,
     /// The greater one is right where two say different things of one run.
     pub incarnation: u64,
-    /// What is thought of it, as `member` numbers it.
-    pub standing: u8,
+    /// What it does.
+    #[serde(with = "StandingWire")]
+    pub standing: Standing,
     /// Where other nodes reach it.
     #[serde(with = "TextForm")]
     pub addr: String,
@@ -188,6 +190,8 @@ pub(super) struct HelloRecord {
     #[serde(with = "TextForm")]
     pub(super) http: String,
     pub(super) weight: u32,
+    #[serde(with = "StandingWire")]
+    pub(super) standing: Standing,
     pub(super) has_cookie: bool,
     pub(super) nonce: [u8; 32],
 }

@@ -9,15 +9,15 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use super::gateway::GatewayMsg;
-use super::hello::PeerInfo;
 use super::stream::StreamControl;
 use crate::limits::{GATEWAY_ATTEMPTS_MAX, GATEWAY_PAUSE, LINK_STUCK_TIMEOUT, PEER_REQUESTS_MAX};
+use crate::member::Member;
 
 /// A session. It ends once and is not used again.
 pub(super) struct Session {
     /// Tells this session from all others of this run.
     pub(super) serial: u64,
-    pub(super) peer: PeerInfo,
+    pub(super) peer: Member,
     /// Requests of the peer that may be under way here.
     pub(super) requests: Arc<Semaphore>,
     control: Arc<StreamControl>,
@@ -30,7 +30,7 @@ pub(super) struct Session {
 struct Gateway(ActorRef<GatewayMsg>);
 
 impl Session {
-    pub(super) fn new(serial: u64, peer: PeerInfo, control: Arc<StreamControl>) -> Self {
+    pub(super) fn new(serial: u64, peer: Member, control: Arc<StreamControl>) -> Self {
         Self {
             serial,
             peer,

@@ -16,11 +16,11 @@ use ractor_cluster::NodeServerMessage;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, broadcast};
 use tokio::time::{sleep, timeout};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::chaos::{Chaos, Disturbances};
 use super::gateway::{GatewayActor, GatewayMsg, TellOnDrop};
-use super::hello::{HelloError, Local, PeerInfo};
+use super::hello::{HelloError, Local};
 use super::session::Session;
 use super::stream::PeerStream;
 use super::{Admission, Answer, Link};
@@ -29,7 +29,7 @@ use crate::limits::{
     ACCEPT_PAUSE, HELLO_CONNECTIONS_MAX, HELLO_TIMEOUT, PEER_EVENTS_MAX, SESSION_END_TIMEOUT,
     SESSION_READY_TIMEOUT,
 };
-use crate::member::{Boot, NodeId};
+use crate::member::{Boot, Member, NodeId, Standing};
 use crate::supervision::{ChildSpec, Kind, Running, Supervisor};
 
 use meet::Met;
@@ -41,7 +41,7 @@ pub struct TransportConfig {
     /// Where peers are listened for.
     pub listen: SocketAddr,
     /// What this node says of itself. An empty `addr` stands for where it listens.
-    pub me: PeerInfo,
+    pub me: Member,
     /// The name of the cluster: nodes of another one are refused.
     pub cluster: String,
     /// What a node has to know to be let in. Without one anybody is, who comes with none.
@@ -94,7 +94,7 @@ pub enum TransportError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dialed {
     /// The peer.
-    pub peer: PeerInfo,
+    pub peer: Member,
     /// The incarnation this node has to exceed, as the peer's [`Admission`] said.
     pub floor: u64,
 }
@@ -120,7 +120,7 @@ pub enum DialError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransportEvent {
     /// There is one.
-    Opened(PeerInfo),
+    Opened(Member),
     /// It is over, and so is its link.
     Closed {
         /// Who it was with.
@@ -183,14 +183,14 @@ impl Transport {
 
     /// What this node says of itself.
     #[must_use]
-    pub fn me(&self) -> PeerInfo {
+    pub fn me(&self) -> Member {
         self.shared.local().me.clone()
     }
 
     /// Changes what this node says of itself in every HELLO from now on.
-    pub fn set_me(&self, incarnation: u64, weight: u32) {
+    pub fn set_me(&self, incarnation: u64, standing: Standing) {
         let mut local = self.shared.local.lock().unwrap_or_else(PoisonError::into_inner);
-        let me = PeerInfo { incarnation, weight, ..local.me.clone() };
+        let me = Member { incarnation, standing, ..local.me.clone() };
         *local = Arc::new(local.with(me));
     }
 
@@ -235,7 +235,7 @@ impl Transport {
 
     /// The peers that have a session.
     #[must_use]
-    pub fn peers(&self) -> Vec<PeerInfo> {
+    pub fn peers(&self) -> Vec<Member> {
         self.shared.sessions.peers()
     }
 
@@ -347,7 +347,7 @@ impl Shared {
         };
         session.find_gateway();
         if is_ready && self.start_link(&session).await {
-            info!(peer = %session.peer.id, addr = session.peer.addr, "connected");
+            debug!(peer = %session.peer.id, addr = session.peer.addr, "connected");
             return true;
         }
         session.kill("no session came of the connection");
@@ -386,7 +386,7 @@ impl Shared {
         if let Some(link) = link {
             link.end();
             self.supervisor.remove(&Link::child_name(&session.peer.id)).await;
-            info!(peer = %session.peer.id, reason, "disconnected");
+            debug!(peer = %session.peer.id, reason, "disconnected");
             let peer = session.peer.id.clone();
             // Nobody may be listening.
             let _ = self.events.send(TransportEvent::Closed { peer, reason });

@@ -138,7 +138,13 @@ impl Router {
             return Ok(());
         }
         let routes = self.routes();
-        let Some(sources) = routes.sources.get(&routed.slot) else { return Ok(()) };
+        let Some(sources) = routes.sources.get(&routed.slot) else {
+            // All has arrived since, or who has it is about to be published.
+            return match self.inner.gate.is_arriving(routed.slot) {
+                true => Err(Error::NotHere { slot: routed.slot.0 }),
+                false => Ok(()),
+            };
+        };
         for known in join_all(sources.iter().map(|source| source.fetch(&key))).await {
             let Some(known) = known? else { continue };
             let merge = Command::Merge(key.clone(), known);

@@ -8,7 +8,7 @@ use smache::command::{Command, Condition, Put, Reply, Routed, Stored};
 use smache::entry::{Entry, Key, Known, MediaType, Millis, Namespace, Tags, Version};
 use smache::error::Error;
 use smache::limits::{PEER_BATCH_COMMANDS_MAX, PEER_FRAME_BYTES_MAX};
-use smache::member::{Boot, NodeId, NodeName};
+use smache::member::{Boot, NodeId, NodeName, Standing};
 use smache::partition::{SLOTS, Slot, SlotSet};
 use smache::peer::codec::{
     CodecError, decode_request, decode_response, encode_request, encode_response,
@@ -130,7 +130,8 @@ fn view() -> impl Strategy<Value = ViewRecord> {
             name: id.name,
             boot: id.boot,
             incarnation,
-            standing,
+            standing: [Standing::Joining, Standing::Alive, Standing::Leaving, Standing::Gone]
+                [usize::from(standing % 4)],
             addr,
             http,
             weight,

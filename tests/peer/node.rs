@@ -9,10 +9,10 @@ use bytes::Bytes;
 use smache::command::{Command, Condition, Put, Reply, Routed, Stored};
 use smache::config::Secret;
 use smache::entry::{Entry, Key, MediaType, Tags, Version};
-use smache::member::{Boot, NameTaken, NodeId, NodeName};
+use smache::member::{Boot, Member, NameTaken, NodeId, NodeName, Standing};
 use smache::peer::message::{Moved, Ping, PushOutcome, Refusal, Request, Response};
 use smache::peer::{
-    Admission, Answer, Answering, Chaos, Link, PeerInfo, Transport, TransportConfig, TransportEvent,
+    Admission, Answer, Answering, Chaos, Link, Transport, TransportConfig, TransportEvent,
 };
 use smache::supervision::Supervisor;
 
@@ -22,7 +22,7 @@ use crate::process::{BOOT, COOKIE, NAME};
 struct Door;
 
 impl Admission for Door {
-    fn admit(&self, peer: &PeerInfo) -> Result<u64, NameTaken> {
+    fn admit(&self, peer: &Member) -> Result<u64, NameTaken> {
         match peer.id.name.as_str() {
             "unwanted@test" => {
                 let addr = "127.0.0.1:1".to_owned();
@@ -123,12 +123,13 @@ fn say(line: &str) {
 impl Node {
     async fn start(name: &str) -> Self {
         let boot = std::env::var(BOOT).unwrap().parse().unwrap();
-        let me = PeerInfo {
+        let me = Member {
             id: NodeId { name: NodeName::new(name).unwrap(), boot: Boot(boot) },
             incarnation: 3,
             addr: String::new(),
             http: "127.0.0.1:4000".to_owned(),
             weight: 100,
+            standing: Standing::Joining,
         };
         let config = TransportConfig {
             listen: "127.0.0.1:0".parse().unwrap(),

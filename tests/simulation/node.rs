@@ -265,7 +265,7 @@ impl Node {
         let event = RosterEvent::ViewReceived { from: from.clone(), view };
         self.roster(now, event, maps);
         if !is_answer {
-            let view = self.roster.view().clone();
+            let view = self.roster.view_for(from);
             self.send(from, Message::View { view, is_answer: true });
         }
     }
@@ -293,7 +293,7 @@ impl Node {
                     }
                 }
                 RosterAction::SendView { to } => {
-                    let view = self.roster.view().clone();
+                    let view = self.roster.view_for(&to);
                     self.send(&to, Message::View { view, is_answer: false });
                 }
                 RosterAction::Changed => self.publish(now, maps),

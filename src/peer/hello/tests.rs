@@ -3,15 +3,16 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::member::{Boot, NodeName};
+use crate::member::{Boot, NodeId, NodeName, Standing};
 
 fn local_of(name: &str, boot: u64, cookie: &str) -> Local {
-    let me = PeerInfo {
+    let me = Member {
         id: NodeId { name: NodeName::new(name).unwrap(), boot: Boot(boot) },
         incarnation: 7,
         addr: "127.0.0.1:1".to_owned(),
         http: String::new(),
         weight: 100,
+        standing: Standing::Joining,
     };
     Local::new(me, "smache".to_owned(), Some(&Secret::new(cookie.to_owned())))
 }

@@ -12,7 +12,7 @@ use crate::command::{Command, Condition, Put, Reply, Routed, Stored};
 use crate::entry::{Entry, Key, Known, MediaType, Millis, Namespace, Tags, Version};
 use crate::error::Error;
 use crate::limits::MEDIA_TYPE_BYTES_MAX;
-use crate::member::{Boot, NodeId, NodeName};
+use crate::member::{Boot, NodeId, NodeName, Standing};
 use crate::partition::{SLOTS, Slot};
 
 #[derive(Serialize, Deserialize)]
@@ -271,6 +271,15 @@ impl Form for TagsForm {
         }
         Ok(tags)
     }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Standing")]
+pub(super) enum StandingWire {
+    Joining,
+    Alive,
+    Leaving,
+    Gone,
 }
 
 /// The name of a node.

@@ -9,14 +9,15 @@ use tokio::time::sleep;
 use super::Shared;
 use super::sessions::Taken;
 use crate::limits::HELLO_TIMEOUT;
-use crate::peer::hello::{Acceptor, Dialer, Frame, HEADER_BYTES, HelloError, PeerInfo, Refused};
+use crate::member::Member;
+use crate::peer::hello::{Acceptor, Dialer, Frame, HEADER_BYTES, HelloError, Refused};
 use crate::peer::session::Session;
 use crate::peer::stream;
 
 /// A connection whose HELLO went well.
 pub(super) struct Met {
     pub(super) stream: TcpStream,
-    pub(super) peer: PeerInfo,
+    pub(super) peer: Member,
     pub(super) slot: Taken,
     /// The incarnation the dialer has to exceed.
     pub(super) floor: u64,
@@ -36,7 +37,7 @@ impl Shared {
     async fn dial_hello_on(
         &self,
         stream: &mut TcpStream,
-    ) -> Result<(PeerInfo, Taken, u64), HelloError> {
+    ) -> Result<(Member, Taken, u64), HelloError> {
         let local = self.local();
         stream::set_up(stream).map_err(|_| HelloError::Broken)?;
         let (dialer, hello) = Dialer::start(&local, nonce()?)?;
@@ -65,7 +66,7 @@ impl Shared {
     async fn accept_hello_on(
         &self,
         stream: &mut TcpStream,
-    ) -> Result<(PeerInfo, Taken, u64), HelloError> {
+    ) -> Result<(Member, Taken, u64), HelloError> {
         let local = self.local();
         stream::set_up(stream).map_err(|_| HelloError::Broken)?;
         let (acceptor, peer, hello) = Acceptor::meet(&local, nonce()?, &read(stream).await?)?;
@@ -86,7 +87,7 @@ impl Shared {
     }
 
     /// Goes no further until time is up, if the connection to that node is cut on purpose.
-    async fn stall_if_cut(&self, peer: &PeerInfo) {
+    async fn stall_if_cut(&self, peer: &Member) {
         if self.disturbances.of(peer.id.name.as_str()).cuts_anything() {
             sleep(HELLO_TIMEOUT).await;
         }

@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use crate::limits::{PEERS_MAX, SESSION_REPLACE_AGE};
-use crate::member::{Boot, NodeId};
-use crate::peer::hello::{PeerInfo, Refused};
+use crate::member::{Boot, Member, NodeId};
+use crate::peer::hello::Refused;
 use crate::peer::link::Link;
 use crate::peer::session::Session;
 
@@ -170,7 +170,7 @@ impl Sessions {
     }
 
     /// Those that have a link.
-    pub(super) fn peers(&self) -> Vec<PeerInfo> {
+    pub(super) fn peers(&self) -> Vec<Member> {
         let slots = self.lock();
         let peers = slots.values().filter_map(|slot| match &slot.state {
             State::Session { session, link: Some(_), .. } => Some(session.peer.clone()),
