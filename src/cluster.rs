@@ -23,11 +23,15 @@ use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use crate::clock;
+use crate::command::{Command, Reply, Routed};
 use crate::config::{ClusterConfig, Seed};
 use crate::entry::Key;
 use crate::error::Error;
-use crate::limits::{CLUSTER_NAME, HANDOFF_STALL, HANDOFF_TIMEOUT, LEFT_TIMEOUT};
-use crate::member::{Member, NameTaken, NodeId, Roster, Standing};
+use crate::limits::{
+    CLUSTER_NAME, HANDOFF_STALL, HANDOFF_TIMEOUT, LEFT_TIMEOUT, PEER_REPLY_BYTES_MAX,
+    RUN_PART_COMMANDS,
+};
+use crate::member::{Member, NameTaken, NodeId, Roster, RosterEvent, Standing};
 use crate::partition::{Handoff, Slot};
 use crate::peer::message::{Moved, Refusal, Request, Response};
 use crate::peer::{
@@ -69,10 +73,14 @@ struct Shared {
     mover: Post<MoverMsg>,
     /// Entries that are here and belong elsewhere, as far as they were counted.
     moving: AtomicU64,
+    /// Passes of the mover, ever.
+    passes: AtomicU64,
     /// Told whenever this node holds less of what is not its own.
     progress: Notify,
     /// Where the run is that has replaced this one.
     superseded: watch::Sender<Option<String>>,
+    /// Whether this node hands over what it has, to go.
+    is_leaving: AtomicBool,
     /// Whether there ever was a session with another node.
     has_met: AtomicBool,
     /// Whether this node is in a cluster, its own or another.
@@ -132,8 +140,10 @@ impl Cluster {
             keeper: Post::default(),
             mover: Post::default(),
             moving: AtomicU64::new(0),
+            passes: AtomicU64::new(0),
             progress: Notify::new(),
             superseded: watch::Sender::new(None),
+            is_leaving: AtomicBool::new(false),
             has_met: AtomicBool::new(false),
             has_joined: watch::Sender::new(false),
         };
@@ -153,7 +163,8 @@ impl Cluster {
     /// [`HANDOFF_STALL`]; what is here then is lost.
     pub async fn hand_over(&self) {
         let began = Instant::now();
-        self.shared.discovery.tell(DiscoveryMsg::Leave);
+        self.shared.is_leaving.store(true, Ordering::Relaxed);
+        self.shared.discovery.tell(DiscoveryMsg::Tick);
         while !self.shared.has_handed_over() && began.elapsed() < HANDOFF_TIMEOUT {
             if timeout(HANDOFF_STALL, self.shared.progress.notified()).await.is_err() {
                 break;
@@ -169,6 +180,7 @@ impl Cluster {
 
     /// Tells the others that this node goes. Nothing can be asked of them from then on.
     pub async fn leave(&self) {
+        self.shared.discovery.tell(DiscoveryMsg::Roster(RosterEvent::Left));
         let others = self.shared.transport().peers();
         let farewells = others.iter().filter_map(|peer| self.shared.transport().link(&peer.id));
         let farewells = farewells.map(async |link| link.ask(Request::Left).await);
@@ -209,18 +221,20 @@ impl Cluster {
                 let moved = || Refusal::Moved { owner: None, epoch: 0 };
                 Response::Ran(commands.iter().map(|_| Err(moved())).collect())
             }
-            Request::Run(commands) => {
-                let now = clock::now();
-                let replies = shared.router.run_routed(commands, Hop::Last, now).await;
-                let replies = replies.into_iter().map(|reply| reply.map_err(|e| shared.refusal(e)));
-                Response::Ran(replies.collect())
-            }
+            Request::Run(commands) => Response::Ran(shared.run(commands).await),
             Request::Fetch(keys) => {
                 let known = |key: Key| {
                     let known = shared.router.known_here(&key)?;
                     Some(Moved { key, known })
                 };
                 Response::Fetched(keys.into_iter().map(known).collect())
+            }
+            Request::Took(taken) => {
+                let forget = |(key, version)| Routed::new(Command::Forget(key, version));
+                let outcomes = shared.router.write_here(taken.into_iter().map(forget).collect());
+                // What is held here again is not forgotten, and that is right.
+                drop(outcomes.await);
+                Response::Ok
             }
             Request::Push(entries) => mover::receive(&shared.router, entries).await,
             Request::Claim { id, digest, slots } => {
@@ -249,6 +263,32 @@ impl Admission for Cluster {
 }
 
 impl Shared {
+    /// Has commands of another node done. Reads beyond what fits into an answer are asked for again.
+    async fn run(&self, commands: Vec<Routed>) -> Vec<Result<Reply, Refusal>> {
+        let mut replies = Vec::with_capacity(commands.len());
+        let mut bytes = 0;
+        let mut commands = commands.into_iter().peekable();
+        while commands.peek().is_some() {
+            let mut part: Vec<_> = commands.by_ref().take(RUN_PART_COMMANDS).collect();
+            let is_full = PEER_REPLY_BYTES_MAX <= bytes;
+            let is_later: Vec<_> =
+                part.iter().map(|routed| is_full && routed.command.is_read()).collect();
+            if is_full {
+                part.retain(|routed| !routed.command.is_read());
+            }
+            let mut done = self.router.run_routed(part, Hop::Last, clock::now()).await.into_iter();
+            for is_later in is_later {
+                let reply = if is_later { None } else { done.next() };
+                bytes += reply.as_ref().map_or(0, bytes_of);
+                replies.push(match reply {
+                    Some(reply) => reply.map_err(|error| self.refusal(error)),
+                    None => Err(Refusal::Later),
+                });
+            }
+        }
+        replies
+    }
+
     /// Whether a node is a member by the map this node goes by.
     fn knows(&self, id: &NodeId) -> bool {
         let map = &self.router.routes().map;
@@ -285,5 +325,13 @@ impl Shared {
 
     fn dials(&self) -> MutexGuard<'_, Dials> {
         self.dials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// About what a reply takes.
+fn bytes_of(reply: &Result<Reply, Error>) -> usize {
+    match reply {
+        Ok(Reply::Found(Some(entry))) => entry.value.len(),
+        _ => 0,
     }
 }

@@ -162,11 +162,11 @@ const _: () = assert!(SHARD_IN_FLIGHT_MAX as u128 * 100 < SHARD_CALL_BEAT.as_mic
 /// whoever has its slots then.
 pub const ROUTE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The same at the node it was sent to: shorter than that node is waited for.
-pub const ROUTE_TIMEOUT_LAST: Duration = Duration::from_millis(1_500);
+/// How long a command waits for a change before it looks again without one; it doubles each time.
+pub const ROUTE_PAUSE_MIN: Duration = Duration::from_millis(5);
 
-/// How long a command waits for a change before it tries again without one.
-pub const ROUTE_PAUSE: Duration = Duration::from_millis(10);
+/// Longest such pause: what changes at another node is not noticed here in any other way.
+pub const ROUTE_PAUSE_MAX: Duration = Duration::from_millis(80);
 
 // The cluster.
 
@@ -176,6 +176,9 @@ pub const CLUSTER_NAME: &str = "smache";
 /// How long a node looks for a cluster before it begins one of its own: at once if nobody listens
 /// at any of the places it looks.
 pub const FORM_AFTER: Duration = Duration::from_secs(1);
+
+/// Greatest incarnation and epoch that is believed: counting on from it does not overflow.
+pub const COUNT_MAX: u64 = 1 << 62;
 
 /// First pause between two attempts to reach a peer; it doubles with each.
 pub const DIAL_PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -217,8 +220,11 @@ pub const MOVE_CHUNK_BYTES: usize = 64 * 1024;
 /// Such messages that are not acknowledged yet, to all peers together.
 pub const MOVE_CHUNKS_IN_FLIGHT: usize = 4;
 
-/// Pause after a pass over what could not be moved.
-pub const MOVE_PAUSE: Duration = Duration::from_millis(50);
+/// Pause between two passes over what is to be moved; it doubles while nothing of it is taken.
+pub const MOVE_PAUSE_MIN: Duration = Duration::from_millis(10);
+
+/// Longest such pause.
+pub const MOVE_PAUSE_MAX: Duration = Duration::from_millis(640);
 
 /// How long a node that leaves waits without anything of it being taken.
 pub const HANDOFF_STALL: Duration = Duration::from_secs(5);
@@ -229,6 +235,9 @@ pub const HANDOFF_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long at least a node that leaves a cluster goes on answering whoever comes, so that load
 /// balancers notice that it is not ready before it refuses anybody.
 pub const LAME_DUCK: Duration = Duration::from_secs(1);
+
+/// Commands of another node that are done together: what they read is counted after each part.
+pub const RUN_PART_COMMANDS: usize = 64;
 
 /// How long a node that has left waits for others to hear of it.
 pub const LEFT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -345,7 +354,7 @@ pub const HELLO_BYTES_MAX: usize = 4 * 1024;
 pub const CLUSTER_NAME_BYTES_MAX: usize = 64;
 
 /// Connections at a time that have not said who they are; one over it is closed.
-pub const HELLO_CONNECTIONS_MAX: usize = 64;
+pub const HELLO_CONNECTIONS_MAX: usize = 256;
 
 /// Refusals of connections that are remembered, so that each is logged once a
 /// [`HELLO_LOG_PAUSE`].

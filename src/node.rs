@@ -191,11 +191,14 @@ impl Node {
     pub async fn stop(self) {
         let began = Instant::now();
         self.cache.set_state(NodeState::Draining);
-        info!("draining");
-        if let Some((door, _)) = &self.http {
-            door.leave();
+        let others = self.cluster.as_ref().filter(|cluster| cluster.has_others());
+        match (&self.http, others) {
+            (Some((door, _)), Some(_)) => door.leave(),
+            (Some((door, _)), None) => door.close_idle(),
+            (None, _) => {}
         }
-        if let Some(cluster) = self.cluster.as_ref().filter(|cluster| cluster.has_others()) {
+        info!("draining");
+        if let Some(cluster) = others {
             tokio::join!(cluster.hand_over(), sleep(LAME_DUCK));
         }
         if let Some((door, _)) = &self.http {

@@ -138,10 +138,12 @@ impl Router {
         if routed.command.is_read() || !self.is_settled(routed.slot, now) {
             return Box::pin(self.travel(routed, Hop::First)).await;
         }
-        let again = routed.clone();
-        match self.shard_of(routed.slot).write_one(routed).await {
-            Err(Error::NotHere { .. }) => Box::pin(self.travel(again, Hop::First)).await,
-            answer => answer,
+        let again = self.inner.gate.has_peers().then(|| routed.clone());
+        match (self.shard_of(routed.slot).write_one(routed).await, again) {
+            (Err(Error::NotHere { .. }), Some(again)) => {
+                Box::pin(self.travel(again, Hop::First)).await
+            }
+            (answer, _) => answer,
         }
     }
 

@@ -124,6 +124,11 @@ impl Dials {
         before.is_some()
     }
 
+    /// Takes what is under way for over, as nobody will say what came of it.
+    pub(super) fn forget_attempts(&mut self) {
+        self.places.values_mut().for_each(|attempts| attempts.is_under_way = false);
+    }
+
     /// Whether every seed was tried, and every address of those that are names.
     pub(super) fn are_all_tried(&self) -> bool {
         let seeds = self.seeds.iter().map(Place::of);

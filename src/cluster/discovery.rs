@@ -16,7 +16,6 @@ use super::keeper::KeeperMsg;
 use super::sight::{Sight, Unanswered, ping_of, record_of};
 use crate::limits::{FORM_AFTER, MEMBER_TICK};
 use crate::member::{Member, NodeId, RosterAction, RosterEvent, Standing, View};
-use crate::partition::HandoffEvent;
 use crate::peer::TransportEvent;
 use crate::peer::message::{Request, Response};
 use crate::supervision::{ChildSpec, Kind, Running};
@@ -34,8 +33,6 @@ pub(super) enum DiscoveryMsg {
     Gone(NodeId),
     /// An attempt is over.
     Tried(Place, Ending),
-    /// This node begins to leave.
-    Leave,
     /// Panic, for demonstrations.
     Crash,
 }
@@ -89,6 +86,8 @@ impl Actor for DiscoveryActor {
         shared: Arc<Shared>,
     ) -> Result<DiscoveryState, ActorProcessingErr> {
         let tasks = [Task(tick(me.clone())), Task(watch_sessions(me, &shared))];
+        // What the last actor had under way is told to nobody.
+        shared.dials().forget_attempts();
         let mut state =
             DiscoveryState { shared, unanswered: Arc::default(), leaver: None, _tasks: tasks };
         state.reconcile();
@@ -108,7 +107,6 @@ impl Actor for DiscoveryActor {
             DiscoveryMsg::Roster(event) => state.step(event),
             DiscoveryMsg::Gone(peer) => state.gone(&peer),
             DiscoveryMsg::Tried(place, ending) => state.tried(&place, ending),
-            DiscoveryMsg::Leave => state.step(RosterEvent::Leave),
             DiscoveryMsg::Crash => crash(),
         }
         Ok(())
@@ -147,6 +145,10 @@ fn watch_sessions(me: ActorRef<DiscoveryMsg>, shared: &Shared) -> JoinHandle<()>
 
 impl DiscoveryState {
     fn tick(&mut self) {
+        if self.shared.is_leaving.load(Ordering::Relaxed) {
+            // Said once, it stays so.
+            self.step(RosterEvent::Leave);
+        }
         self.step(RosterEvent::Tick);
         self.dial();
         self.form();
@@ -164,10 +166,15 @@ impl DiscoveryState {
         }
     }
 
-    /// Takes in all sessions there are, as some of what happened to them was not seen.
+    /// Takes in which sessions there are, as some of what happened to them was not seen.
     fn reconcile(&mut self) {
-        for peer in self.shared.transport().peers() {
-            self.opened(&peer);
+        let peers = self.shared.transport().peers();
+        let known: Vec<_> = self.shared.roster().links().cloned().collect();
+        for peer in known.iter().filter(|known| peers.iter().all(|peer| peer.id != **known)) {
+            self.closed(peer.clone(), "it ended unseen");
+        }
+        for peer in peers.iter().filter(|peer| !known.contains(&peer.id)) {
+            self.opened(peer);
         }
     }
 
@@ -191,7 +198,11 @@ impl DiscoveryState {
     }
 
     fn closed(&mut self, peer: NodeId, reason: &str) {
-        let is_known = self.shared.roster().view().living().any(|member| member.id == peer);
+        let is_known = {
+            let roster = self.shared.roster();
+            let has_left = roster.own().standing == Standing::Gone;
+            !has_left && roster.view().living().any(|member| member.id == peer)
+        };
         match is_known {
             true => warn!(%peer, reason, "connection to peer ended"),
             false => debug!(%peer, reason, "connection to a peer that is gone ended"),
@@ -245,8 +256,8 @@ impl DiscoveryState {
                 shared.superseded.send_replace(Some(by.to_string()));
             }
             RosterAction::Woke => {
+                // The keeper finds its lease over, and doubts everything.
                 warn!("this node did not run for a while");
-                shared.keeper.tell(KeeperMsg::Handoff(HandoffEvent::Woke));
             }
         }
     }
@@ -264,8 +275,8 @@ impl DiscoveryState {
         shared.transport().set_me(own.incarnation, own.standing);
         // Once there was another node, it may come back with what was deleted meanwhile.
         shared.gate.set_peers(shared.has_met.load(Ordering::Relaxed));
-        shared.keeper.tell(KeeperMsg::View(view.clone()));
         shared.sight.store(Arc::new(Sight { view, beat }));
+        shared.keeper.tell(KeeperMsg::View);
     }
 
     /// Pings every peer. One that leaves pings unanswered gets no more: it is silent already.
@@ -291,7 +302,7 @@ impl DiscoveryState {
     fn exchange(&self, peer: &NodeId) {
         let Some(link) = self.shared.transport().link(peer) else { return };
         let shared = Arc::clone(&self.shared);
-        let mine = record_of(shared.roster().view());
+        let mine = record_of(&shared.roster().view_for(peer));
         tokio::spawn(async move {
             if let Ok(Response::View(theirs)) = link.ask(Request::View(mine)).await {
                 shared.viewed(link.peer().clone(), theirs);
@@ -299,9 +310,12 @@ impl DiscoveryState {
         });
     }
 
-    /// Tries whatever is due.
+    /// Tries whatever is due. A node that has left meets nobody any more.
     fn dial(&self) {
         let shared = &self.shared;
+        if shared.roster().own().standing == Standing::Gone {
+            return;
+        }
         let peers = shared.transport().peers().into_iter();
         let linked: BTreeMap<_, _> = peers.map(|peer| (peer.addr, peer.id)).collect();
         let wanted = shared.roster().wanted().map(|member| member.addr.clone()).collect();

@@ -1,14 +1,15 @@
 //! Keeps what this node holds: claims the slots it owns, gives away those it does not, and has the
 //! gate and the routes say so.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, info, warn};
 
 use super::Shared;
@@ -17,8 +18,8 @@ use super::mover::MoverMsg;
 use crate::clock;
 use crate::entry::{Millis, Version};
 use crate::error::Error;
-use crate::limits::{CLAIM_ANSWER_TIMEOUT, HANDOFF_TICK, LEASE};
-use crate::member::{Member, NodeId, RosterEvent, View};
+use crate::limits::{CLAIM_ANSWER_TIMEOUT, CLAIM_PAUSE, HANDOFF_TICK, LEASE};
+use crate::member::{Member, NodeId, RosterEvent};
 use crate::partition::{Handoff, HandoffAction, HandoffEvent, PartitionMap, SLOTS, Slot, SlotSet};
 use crate::peer::message::{Request, Response};
 use crate::router::{Routes, Source};
@@ -28,14 +29,18 @@ use crate::supervision::{ChildSpec, Kind, Running};
 pub(super) enum KeeperMsg {
     /// Time has passed.
     Tick,
-    /// The members, as discovery sees them now, and who of them can be reached.
-    View(View),
+    /// Discovery sees other members, or others of them can be reached.
+    View,
     /// Something happened to the handoff.
     Handoff(HandoffEvent),
     /// A peer answered a claim, and this is the greatest version it knows.
     Answered(HandoffEvent, Version),
     /// A peer claims slots, and waits for what comes of it.
     Claim(HandoffEvent, RpcReplyPort<Response>),
+    /// A pass of the mover is over, and nothing is left of these slots.
+    Cleared(u64, SlotSet),
+    /// No write to the slots of this closing is under way any more.
+    Closed(u64),
     /// Panic, for demonstrations.
     Crash,
 }
@@ -47,9 +52,26 @@ struct KeeperActor;
 
 struct KeeperState {
     shared: Arc<Shared>,
+    me: ActorRef<KeeperMsg>,
     /// What the gate says of each slot.
     passages: Vec<Passage>,
+    /// The members and links that gate and routes were last made of.
+    seen: (u64, u64, Vec<NodeId>),
+    /// Slots that were closed, and whose writes may still be under way; by number.
+    closing: BTreeMap<u64, SlotSet>,
+    closings: u64,
+    /// Answers to claims that wait for that.
+    waiting: Vec<Waiting>,
     ticks: JoinHandle<()>,
+}
+
+/// An answer to a claim.
+struct Waiting {
+    id: u64,
+    /// What was claimed.
+    slots: SlotSet,
+    residue: SlotSet,
+    reply: RpcReplyPort<Response>,
 }
 
 impl Drop for KeeperState {
@@ -100,10 +122,22 @@ impl Actor for KeeperActor {
         me: ActorRef<KeeperMsg>,
         shared: Arc<Shared>,
     ) -> Result<KeeperState, ActorProcessingErr> {
-        let view = shared.roster().view().clone();
-        // The last keeper may have ended anywhere between its machine and the gate: all is said anew.
-        let mut state = KeeperState { shared, passages: vec![], ticks: tick(me) };
-        state.view_changed(&view).await;
+        // The last keeper may have ended anywhere between its machine and the gate: all is said anew, and
+        // whatever arrives is doubted, as it is not known any more what need not be.
+        let doubt = Passage { is_doubtful: true, ..Passage::default() };
+        let mut state = KeeperState {
+            passages: vec![doubt; usize::from(SLOTS)],
+            seen: (0, 0, vec![]),
+            closing: BTreeMap::new(),
+            closings: 0,
+            waiting: vec![],
+            ticks: tick(me.clone()),
+            me,
+            shared,
+        };
+        // What was closed before may not have been waited for.
+        state.close(&SlotSet::all());
+        state.view_changed();
         Ok(state)
     }
 
@@ -114,11 +148,13 @@ impl Actor for KeeperActor {
         state: &mut KeeperState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            KeeperMsg::Tick => state.tick().await,
-            KeeperMsg::View(view) => state.view_changed(&view).await,
-            KeeperMsg::Handoff(event) => state.step(event, None).await,
-            KeeperMsg::Answered(event, clock) => state.answered(event, clock).await,
-            KeeperMsg::Claim(event, reply) => state.step(event, Some(reply)).await,
+            KeeperMsg::Tick => state.tick(),
+            KeeperMsg::View => state.view_changed(),
+            KeeperMsg::Handoff(event) => state.step(event, None),
+            KeeperMsg::Answered(event, clock) => state.answered(event, clock),
+            KeeperMsg::Claim(event, reply) => state.step(event, Some(reply)),
+            KeeperMsg::Cleared(pass, slots) => state.cleared(pass, slots),
+            KeeperMsg::Closed(closing) => state.closed(closing),
             KeeperMsg::Crash => crash(),
         }
         Ok(())
@@ -140,40 +176,62 @@ fn tick(me: ActorRef<KeeperMsg>) -> JoinHandle<()> {
 }
 
 impl KeeperState {
-    async fn tick(&mut self) {
+    fn tick(&mut self) {
         let gate = Arc::clone(&self.shared.gate);
         let now = clock::now();
-        if gate.lease_end() < now {
+        let is_over = gate.lease_end() < now;
+        if is_over {
             // It was stopped for so long that it may have been replaced, and has to find out first.
-            self.step(HandoffEvent::Woke, None).await;
+            self.step(HandoffEvent::Woke, None);
         }
-        self.step(HandoffEvent::Tick, None).await;
+        self.step(HandoffEvent::Tick, None);
         gate.lease_until(match gate.has_peers() {
             true => now.after(LEASE),
             false => Millis(u64::MAX),
         });
-        self.shared.router.wake();
+        if is_over {
+            self.shared.router.wake();
+        }
     }
 
-    async fn view_changed(&mut self, view: &View) {
+    /// Takes in what discovery sees; views that came in between are passed over.
+    fn view_changed(&mut self) {
+        let sight = self.shared.sight.load_full();
+        let links = self.shared.transport().peers().into_iter().map(|peer| peer.id).collect();
+        let seen = (sight.beat.digest, sight.view.epoch(), links);
+        if self.seen == seen {
+            return;
+        }
+        self.seen = seen;
         let before = self.shared.handoff().map().cloned();
         let map = match before {
-            Some(map) => map.renewed(view),
-            None => PartitionMap::new(view),
+            Some(map) => map.renewed(&sight.view),
+            None => PartitionMap::new(&sight.view),
         };
-        let map = Arc::new(map);
-        self.step(HandoffEvent::ViewChanged(map), None).await;
+        self.step(HandoffEvent::ViewChanged(Arc::new(map)), None);
         self.follow(&SlotSet::new());
     }
 
-    async fn answered(&mut self, event: HandoffEvent, clock: Version) {
+    fn answered(&mut self, event: HandoffEvent, clock: Version) {
         // Before the slots are opened: what is written then is newer than all that was before.
         self.shared.router.shards().iter().for_each(|shard| shard.observe(clock));
-        self.step(event, None).await;
+        self.step(event, None);
+    }
+
+    /// Notes what a pass of the mover has found, unless the next has begun: what came in addition
+    /// meanwhile is known to that one only.
+    fn cleared(&mut self, pass: u64, slots: SlotSet) {
+        if pass == self.shared.passes.load(Ordering::Acquire) {
+            self.step(HandoffEvent::ResidueCleared(slots), None);
+        }
     }
 
     /// Steps the machine, has gate and routes follow it, and does what it wants done.
-    async fn step(&mut self, event: HandoffEvent, reply: Option<RpcReplyPort<Response>>) {
+    fn step(&mut self, event: HandoffEvent, reply: Option<RpcReplyPort<Response>>) {
+        let claimed = match &event {
+            HandoffEvent::Claim { slots, .. } => slots.clone(),
+            _ => SlotSet::new(),
+        };
         let (left, actions) = {
             let mut handoff = self.shared.handoff();
             let left = handoff.residue().clone();
@@ -190,7 +248,7 @@ impl KeeperState {
         if !actions.iter().all(is_quiet) {
             self.follow(&left);
         }
-        self.act(actions, reply).await;
+        self.act(actions, &claimed, reply);
         if !self.shared.handoff().residue().is_empty() {
             self.shared.mover.tell(MoverMsg::Work);
         }
@@ -199,47 +257,77 @@ impl KeeperState {
         }
     }
 
-    async fn act(&mut self, actions: Vec<HandoffAction>, reply: Option<RpcReplyPort<Response>>) {
-        let mut reply = reply;
-        let mut answer = |response| {
-            if let Some(reply) = reply.take() {
-                // Whoever asked may have given up, and asks again.
-                let _ = reply.send(response);
-            }
-        };
+    fn act(
+        &mut self,
+        actions: Vec<HandoffAction>,
+        claimed: &SlotSet,
+        mut reply: Option<RpcReplyPort<Response>>,
+    ) {
         for action in actions {
             match action {
                 HandoffAction::Claim { to, id, digest, slots } => {
                     self.claim(&to, id, digest, slots);
                 }
                 HandoffAction::Refuse { to, id } => {
-                    answer(Response::ClaimRefused { id });
+                    if let Some(reply) = reply.take() {
+                        // Whoever asked may have given up, and asks again.
+                        let _ = reply.send(Response::ClaimRefused { id });
+                    }
                     let event = RosterEvent::Disagreed(to);
                     self.shared.discovery.tell(DiscoveryMsg::Roster(event));
                 }
                 HandoffAction::Close(slots) => {
-                    if let Err(reason) = self.barrier().await {
-                        // Without a word, so that the claim is made again.
-                        warn!(%reason, "a shard did not let go of its slots in time");
-                        return;
-                    }
                     info!(slots = slots.len(), "gave slots away");
+                    self.close(&slots);
                 }
                 HandoffAction::Answer { to: _, id, residue } => {
-                    let shards = self.shared.router.shards().iter();
-                    let clock = shards.map(Shard::version).max().unwrap_or_default().0;
-                    answer(Response::Claimed { id, residue, clock });
+                    if let Some(reply) = reply.take() {
+                        let slots = claimed.clone();
+                        self.waiting.push(Waiting { id, slots, residue, reply });
+                    }
                 }
                 HandoffAction::Open(slots) => info!(slots = slots.len(), "took slots over"),
                 HandoffAction::SourcesChanged => {}
             }
         }
+        self.answer();
     }
 
-    /// Waits until no write to a slot that was closed before is under way.
-    async fn barrier(&self) -> Result<(), Error> {
-        let shards = self.shared.router.shards().iter();
-        join_all(shards.map(Shard::barrier)).await.into_iter().collect()
+    /// Waits, beside everything else, until no write to slots that were closed is under way.
+    fn close(&mut self, slots: &SlotSet) {
+        self.closings += 1;
+        let closing = self.closings;
+        self.closing.insert(closing, slots.clone());
+        let (shared, me) = (Arc::clone(&self.shared), self.me.clone());
+        tokio::spawn(async move {
+            while let Err(reason) = barrier(shared.router.shards()).await {
+                warn!(%reason, "a shard has not let go of its slots yet");
+                sleep(CLAIM_PAUSE).await;
+            }
+            // An actor that has ended needs not be told: the next one waits for all slots.
+            drop(me.cast(KeeperMsg::Closed(closing)));
+        });
+    }
+
+    fn closed(&mut self, closing: u64) {
+        self.closing.remove(&closing);
+        self.answer();
+    }
+
+    /// Answers the claims of whose slots nothing is under way.
+    fn answer(&mut self) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.retain(|waiting| !waiting.reply.is_closed());
+        for Waiting { id, slots, residue, reply } in waiting {
+            if self.closing.values().any(|closing| !closing.and(&slots).is_empty()) {
+                self.waiting.push(Waiting { id, slots, residue, reply });
+                continue;
+            }
+            let shards = self.shared.router.shards().iter();
+            let clock = shards.map(Shard::version).max().unwrap_or_default().0;
+            // As above.
+            let _ = reply.send(Response::Claimed { id, residue, clock });
+        }
     }
 
     fn claim(&self, to: &NodeId, id: u64, digest: u64, slots: SlotSet) {
@@ -273,25 +361,30 @@ impl KeeperState {
         let sources = self.sources(&handoff, &arriving);
         let link = |member: &Member| self.shared.transport().link(&member.id);
         let links = map.members().iter().map(link).collect();
-        // With one source and nothing left from earlier, what has arrived is the newest there is.
+        // With one source, and nothing here from before it, what has arrived is the newest there is.
         let is_mixed = |slot: &Slot| {
-            left.contains(*slot) || sources.get(slot).is_some_and(|sources| 1 < sources.len())
+            let passage = self.passages[usize::from(slot.0)];
+            let was_held = passage.serves && !passage.is_arriving;
+            let sources = sources.get(slot).map_or(0, |sources| sources.len());
+            left.contains(*slot) || was_held || 1 < sources
         };
         let mixed: SlotSet = arriving.iter().filter(is_mixed).collect();
         // Before the gate: who finds a slot open must find its sources.
         self.shared.router.publish(Routes { map, links, sources });
-        self.passages.resize(usize::from(SLOTS), Passage::default());
         for slot in (0..SLOTS).map(Slot) {
             let passage = &mut self.passages[usize::from(slot.0)];
             let serves = handoff.is_held(slot);
             let is_arriving = arriving.contains(slot);
-            *passage = Passage {
+            let next = Passage {
                 serves,
                 is_ours: serves || handoff.is_claiming(slot),
                 is_arriving,
                 is_doubtful: is_arriving && (passage.is_doubtful || mixed.contains(slot)),
             };
-            self.shared.gate.set(slot, *passage);
+            if *passage != next {
+                *passage = next;
+                self.shared.gate.set(slot, next);
+            }
         }
         self.shared.router.wake();
     }
@@ -309,4 +402,9 @@ impl KeeperState {
         }
         sources
     }
+}
+
+/// Waits until all that was sent to the writers before is done.
+async fn barrier(shards: &[Shard]) -> Result<(), Error> {
+    join_all(shards.iter().map(Shard::barrier)).await.into_iter().collect()
 }

@@ -4,9 +4,11 @@
 //! Joining, leaving and healing are all the same to it. It goes over all entries, as often as it
 //! takes; what was sent twice or overtaken by a newer write is sorted out by versions.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::{JoinHandle, JoinSet, yield_now};
@@ -18,10 +20,11 @@ use crate::clock;
 use crate::command::{Command, Reply, Routed};
 use crate::entry::{Key, Known};
 use crate::limits::{
-    MOVE_CHUNK_BYTES, MOVE_CHUNK_ENTRIES, MOVE_CHUNKS_IN_FLIGHT, MOVE_PAUSE, MOVE_SCAN_ENTRIES,
+    MOVE_CHUNK_BYTES, MOVE_CHUNK_ENTRIES, MOVE_CHUNKS_IN_FLIGHT, MOVE_PAUSE_MAX, MOVE_PAUSE_MIN,
+    MOVE_SCAN_ENTRIES,
 };
 use crate::member::NodeId;
-use crate::partition::{HandoffEvent, Slot, SlotSet};
+use crate::partition::{Slot, SlotSet};
 use crate::peer::Link;
 use crate::peer::message::{Moved, PushOutcome, Refusal, Response};
 use crate::router::{Owner, Router, Routes};
@@ -49,8 +52,10 @@ struct MoverState {
     shared: Arc<Shared>,
     /// The pass under way.
     pass: Option<JoinHandle<()>>,
-    /// Whether the last pass was in vain, so that the next one has to wait.
+    /// Whether the next pass has to wait.
     is_resting: bool,
+    /// How long it waits if this one is in vain.
+    pause: Duration,
 }
 
 /// What came of a pass.
@@ -97,7 +102,7 @@ impl Actor for MoverActor {
         _me: ActorRef<MoverMsg>,
         shared: Arc<Shared>,
     ) -> Result<MoverState, ActorProcessingErr> {
-        Ok(MoverState { shared, pass: None, is_resting: false })
+        Ok(MoverState { shared, pass: None, is_resting: false, pause: MOVE_PAUSE_MIN })
     }
 
     async fn handle(
@@ -128,7 +133,12 @@ impl MoverState {
         if self.is_resting || self.pass.as_ref().is_some_and(|pass| !pass.is_finished()) {
             return;
         }
-        let slots = self.shared.handoff().begin_pass();
+        let slots = {
+            // Counted under the lock, so that the keeper knows which pass it hears of.
+            let mut handoff = self.shared.handoff();
+            self.shared.passes.fetch_add(1, Ordering::AcqRel);
+            handoff.begin_pass()
+        };
         if slots.is_empty() {
             return self.shared.moving.store(0, Ordering::Relaxed);
         }
@@ -144,12 +154,15 @@ impl MoverState {
         self.pass = None;
         self.shared.moving.store(left, Ordering::Relaxed);
         if !cleared.is_empty() {
-            self.shared.keeper.tell(KeeperMsg::Handoff(HandoffEvent::ResidueCleared(cleared)));
+            let pass = self.shared.passes.load(Ordering::Acquire);
+            self.shared.keeper.tell(KeeperMsg::Cleared(pass, cleared));
         }
-        // Who does not take anything now is asked again in a while. The timer ends with the actor;
-        // nobody has to wait for it.
-        self.is_resting = moved == 0;
-        drop(me.send_after(MOVE_PAUSE, || MoverMsg::Rested));
+        // Who takes nothing now is asked again in a while, and after longer and longer whiles. The timer
+        // ends with the actor; nobody has to wait for it.
+        self.is_resting = true;
+        let pause = if moved == 0 { self.pause } else { MOVE_PAUSE_MIN };
+        self.pause = MOVE_PAUSE_MAX.min(2 * pause);
+        drop(me.send_after(pause, || MoverMsg::Rested));
     }
 }
 
@@ -199,7 +212,10 @@ impl Pass {
         let shared = Arc::clone(&self.shared);
         let routes = shared.router.routes();
         let shards = shared.router.shards();
-        let count: u64 = shards.iter().map(|shard| self.count(shard)).sum();
+        let mut count = 0;
+        for shard in shards {
+            count += self.count(shard).await;
+        }
         shared.moving.store(count, Ordering::Relaxed);
         for shard in shards {
             self.go_over(shard, &routes).await;
@@ -217,17 +233,20 @@ impl Pass {
     }
 
     /// How many entries a shard has that are to be moved.
-    fn count(&self, shard: &Shard) -> u64 {
-        let count = std::cell::Cell::new(0);
+    async fn count(&self, shard: &Shard) -> u64 {
+        let mut count = 0;
         let mut cursor = Some(Cursor::default());
         while let Some(at) = cursor {
-            let step = shard.scan(at, MOVE_SCAN_ENTRIES, clock::now(), |key| {
-                count.set(count.get() + u64::from(self.is_wanted(key)));
+            let found = Cell::new(0);
+            let look = |key: &Key| {
+                found.set(found.get() + u64::from(self.is_wanted(key)));
                 false
-            });
-            cursor = step.next;
+            };
+            cursor = shard.scan(at, MOVE_SCAN_ENTRIES, clock::now(), look).next;
+            count += found.get();
+            yield_now().await;
         }
-        count.get()
+        count
     }
 
     fn is_wanted(&self, key: &Key) -> bool {

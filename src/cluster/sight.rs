@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::Shared;
 use super::dials::{Ending, Place};
 use super::discovery::DiscoveryMsg;
-use crate::limits::{PINGS_UNANSWERED_MAX, RESOLVE_TIMEOUT, RESOLVED_ADDRS_MAX};
+use crate::limits::{COUNT_MAX, PINGS_UNANSWERED_MAX, RESOLVE_TIMEOUT, RESOLVED_ADDRS_MAX};
 use crate::member::{Heartbeat, Member, NameTaken, NodeId, Roster, RosterEvent, View};
 use crate::peer::message::{MemberRecord, Ping, Response, ViewRecord};
 use crate::peer::{DialError, HelloError, Refused};
@@ -78,14 +78,15 @@ impl Shared {
 
     /// Answers a view with ours.
     pub(super) fn view(&self, from: NodeId, theirs: ViewRecord) -> Response {
+        let mine = record_of(&self.roster().view_for(&from));
         self.viewed(from, theirs);
-        Response::View(record_of(&self.sight.load().view))
+        Response::View(mine)
     }
 
     /// Takes in a view.
     pub(super) fn viewed(&self, from: NodeId, theirs: ViewRecord) {
         let members = theirs.members.into_iter().filter_map(member_of);
-        let view = View::new(theirs.epoch, members);
+        let view = View::new(theirs.epoch.min(COUNT_MAX), members);
         self.discovery.tell(DiscoveryMsg::Roster(RosterEvent::ViewReceived { from, view }));
     }
 
@@ -176,5 +177,7 @@ pub(super) fn record_of(view: &View) -> ViewRecord {
 fn member_of(record: MemberRecord) -> Option<Member> {
     let MemberRecord { name, boot, incarnation, standing, addr, http, weight } = record;
     let id = NodeId { name, boot };
-    (0 < weight).then_some(Member { id, addr, http, incarnation, standing, weight })
+    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_allowed = 0 < weight && incarnation <= COUNT_MAX && is_plain(&addr) && is_plain(&http);
+    is_allowed.then_some(Member { id, addr, http, incarnation, standing, weight })
 }

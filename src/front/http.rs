@@ -138,11 +138,15 @@ impl HttpDoor {
         self.shared.phase.send_replace(Phase::Leaving);
     }
 
-    /// Answers what has begun and closes what is left after `grace`. Until then a new connection has
-    /// one request answered.
-    pub async fn drain(&self, grace: Duration) {
+    /// Closes the connections without a request under way. A new one has one request answered.
+    pub fn close_idle(&self) {
         self.shared.is_leaving.store(true, Ordering::Relaxed);
         self.shared.phase.send_replace(Phase::Draining);
+    }
+
+    /// Answers what has begun and closes what is left after `grace`.
+    pub async fn drain(&self, grace: Duration) {
+        self.close_idle();
         let open = || HTTP_CONNECTIONS_MAX - self.shared.vacancies.available_permits();
         let all_ended = async {
             while 0 < open() {

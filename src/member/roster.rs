@@ -58,8 +58,10 @@ struct Peer {
     view_sent: Option<Duration>,
     /// At which revision its record came.
     since: u64,
-    /// Up to which revision it was sent our records.
+    /// Up to which revision it was sent our records, or showed that it has them.
     told: u64,
+    /// At which revision it was asked for its view, with nothing new to tell it.
+    asked: u64,
 }
 
 impl Roster {
@@ -96,7 +98,7 @@ impl Roster {
             RosterEvent::Unlinked(peer) => self.unlinked(now, &peer),
             RosterEvent::DialRefused(peer) => self.refused(now, &peer),
             RosterEvent::ViewReceived { from, view } => self.received(now, &from, &view),
-            RosterEvent::Disagreed(peer) => self.send_view(now, &peer),
+            RosterEvent::Disagreed(peer) => self.disagreed(now, &peer),
             RosterEvent::Met(member) => self.met(now, member),
             RosterEvent::Floor(incarnation) => self.raise(incarnation),
             RosterEvent::Form => self.form(),
@@ -130,6 +132,11 @@ impl Roster {
     pub fn own(&self) -> &Member {
         let own = self.view.get(&self.own);
         own.unwrap_or_else(|| unreachable!("the own record is never forgotten"))
+    }
+
+    /// The nodes a link to which is up, as far as was told.
+    pub fn links(&self) -> impl Iterator<Item = &NodeId> {
+        self.links.iter()
     }
 
     /// What to tell the others at `now`.
@@ -286,10 +293,14 @@ impl Roster {
     }
 
     fn heard(&mut self, now: Duration, from: &NodeId, beat: &Heartbeat) {
+        let (revision, is_agreed) = (self.revision, beat.digest == self.digest);
         if let Some(peer) = self.peer_of(from) {
             peer.evidence.hear(now);
+            if is_agreed {
+                peer.told = revision;
+            }
         }
-        if beat.digest != self.digest {
+        if !is_agreed {
             return self.send_view(now, from);
         }
         let peers = &mut self.peers;
@@ -305,6 +316,12 @@ impl Roster {
             self.view.raise_epoch(beat.epoch);
             self.actions.push(RosterAction::Changed);
         }
+        // To have the view of one who is alive is as good as to be sent it.
+        if self.own().standing == Standing::Joining
+            && self.view.get(&from.name).is_some_and(|m| m.standing == Standing::Alive)
+        {
+            self.put_own(Member { standing: Standing::Alive, ..self.own().clone() });
+        }
     }
 
     fn linked(&mut self, now: Duration, peer: &NodeId) {
@@ -313,7 +330,21 @@ impl Roster {
             known.told = 0;
         }
         self.links.insert(peer.clone());
-        self.send_view(now, peer);
+        // Between two who are alive a heartbeat tells whether it is needed.
+        let is_alive = |member: &Member| member.standing == Standing::Alive;
+        let known = self.view.get(&peer.name).filter(|member| member.id == *peer);
+        if !is_alive(self.own()) || !known.is_some_and(is_alive) {
+            self.send_view(now, peer);
+        }
+    }
+
+    /// Views differ, or did when the maps were computed. Who has news tells them; if something was
+    /// lost, heartbeats bring it to light.
+    fn disagreed(&mut self, now: Duration, peer: &NodeId) {
+        let revision = self.revision;
+        if self.peer_of(peer).is_none_or(|peer| peer.told < revision) {
+            self.send_view(now, peer);
+        }
     }
 
     fn unlinked(&mut self, now: Duration, peer: &NodeId) {

@@ -87,6 +87,8 @@ fn a_node_is_alive_with_the_view_of_a_member_that_is() {
 fn a_view_is_sent_as_what_the_other_may_not_know() {
     let (mut roster, b) = pair();
     let names = |view: View| view.members().map(|m| m.id.name.to_string()).collect::<Vec<_>>();
+    assert!(names(roster.view_for(&b.id)).is_empty(), "it showed that it has them");
+    roster.step(Duration::ZERO, RosterEvent::Linked(b.id.clone()));
     assert_eq!(names(roster.view_for(&b.id)), ["a", "b"]);
     assert!(names(roster.view_for(&b.id)).is_empty());
     roster.step(Duration::ZERO, RosterEvent::Met(member("c", 3, 30)));
@@ -100,11 +102,16 @@ fn a_view_is_sent_as_what_the_other_may_not_know() {
 fn all_is_sent_again_when_views_differ_though_all_was_told() {
     let (mut roster, b) = pair();
     roster.view_for(&b.id);
-    let beat = Heartbeat { digest: 0, ..roster.heartbeat(DEAD_AFTER) };
-    let actions = roster.step(Duration::from_secs(1), RosterEvent::Tick);
-    assert!(!actions.contains(&RosterAction::SendView { to: b.id.clone() }));
-    roster.step(Duration::from_secs(1), RosterEvent::Heard { from: b.id.clone(), beat });
-    assert_eq!(roster.view_for(&b.id).members().count(), 2);
+    let mut sent = Vec::new();
+    for second in [1, 2] {
+        let now = Duration::from_secs(second);
+        roster.step(now, RosterEvent::Tick);
+        let beat = Heartbeat { digest: 0, ..roster.heartbeat(now) };
+        let actions = roster.step(now, RosterEvent::Heard { from: b.id.clone(), beat });
+        assert!(actions.contains(&RosterAction::SendView { to: b.id.clone() }));
+        sent.push(roster.view_for(&b.id).members().count());
+    }
+    assert_eq!(sent, [0, 2]);
 }
 
 #[test]
@@ -114,4 +121,17 @@ fn who_is_joining_gets_the_whole_view() {
     roster.step(Duration::ZERO, RosterEvent::Met(c.clone()));
     roster.view_for(&c.id);
     assert_eq!(roster.view_for(&c.id).members().count(), 3);
+}
+
+#[test]
+fn a_node_is_alive_when_it_has_the_view_of_one_who_is_without_being_sent_it() {
+    let mut roster = Roster::new(member("a", 1, 10));
+    let b = member("b", 2, 20);
+    roster.step(Duration::ZERO, RosterEvent::Met(b.clone()));
+    let beat = roster.heartbeat(Duration::ZERO);
+    let other = Heartbeat { digest: 0, ..beat.clone() };
+    roster.step(Duration::ZERO, RosterEvent::Heard { from: b.id.clone(), beat: other });
+    assert_eq!(roster.own().standing, Standing::Joining);
+    roster.step(Duration::ZERO, RosterEvent::Heard { from: b.id, beat });
+    assert_eq!(roster.own().standing, Standing::Alive);
 }

@@ -147,7 +147,7 @@ impl View {
         let is_news = |(name, member): &(&NodeName, &Arc<Member>)| {
             while ours.next_if(|(known, _)| known < name).is_some() {}
             let known = ours.peek().filter(|(known, _)| known == name);
-            known.is_none_or(|(_, known)| member.overrides(known))
+            known.is_none_or(|(_, known)| !Arc::ptr_eq(known, member) && member.overrides(known))
         };
         theirs.members.iter().filter(is_news).map(|(_, member)| member).collect()
     }

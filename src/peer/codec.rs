@@ -111,6 +111,9 @@ fn room_of_request(request: &Request) -> usize {
         }
         Request::Push(list) => list.iter().map(moved_bytes).sum(),
         Request::Fetch(keys) => keys.iter().map(|key| ITEM_BYTES + key.as_bytes().len()).sum(),
+        Request::Took(taken) => {
+            taken.iter().map(|(key, _)| ITEM_BYTES + key.as_bytes().len()).sum()
+        }
         Request::View(view) => view.members.len() * MEMBER_BYTES,
         Request::Claim { slots, .. } => slots.len(),
         Request::Ping(ping) => ping.hears.len(),

@@ -183,7 +183,9 @@ impl Link {
     /// [`LinkError`]: not sent if too much is asked at a time.
     pub async fn ask(&self, request: Request) -> Result<Response, LinkError> {
         let asks = match request {
-            Request::Fetch(_) | Request::Run(_) | Request::Push(_) => &self.inner.fetches,
+            Request::Fetch(_) | Request::Took(_) | Request::Run(_) | Request::Push(_) => {
+                &self.inner.fetches
+            }
             Request::Ping(_) | Request::View(_) | Request::Claim { .. } | Request::Left => {
                 &self.inner.asks
             }

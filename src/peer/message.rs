@@ -12,7 +12,7 @@ mod wire;
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Reply, Routed};
-use crate::entry::{Key, Known};
+use crate::entry::{Key, Known, Version};
 use crate::error::Error;
 use crate::limits::{PEER_BITMAP_BYTES_MAX, PEERS_MAX};
 use crate::member::{Boot, NodeId, NodeName, Standing};
@@ -21,7 +21,7 @@ use crate::partition::SlotSet;
 use form::{BitmapForm, Form, ListOf, OptionOf, SlotsForm, TextForm};
 use wire::{
     BootForm, ErrorWire, KeyForm, KnownWire, NodeIdForm, NodeNameForm, OutcomeForm, RoutedForm,
-    StandingWire,
+    StandingWire, TakenForm,
 };
 
 /// The version of everything in this module. Nodes that share none do not talk.
@@ -38,6 +38,8 @@ pub enum Request {
     Run(#[serde(with = "ListOf::<RoutedForm>")] Vec<Routed>),
     /// What it knows under these keys.
     Fetch(#[serde(with = "ListOf::<KeyForm>")] Vec<Key>),
+    /// The sender has taken over what the receiver knew of these keys under these versions.
+    Took(#[serde(with = "ListOf::<TakenForm>")] Vec<(Key, Version)>),
     /// What the sender knows of keys the receiver has now.
     Push(#[serde(deserialize_with = "form::batch")] Vec<Moved>),
     /// The slots the sender is about to have, for those who had them.
@@ -82,7 +84,7 @@ pub enum Response {
         /// The claim.
         id: u64,
     },
-    /// To `Left`.
+    /// To `Took` and `Left`.
     Ok,
     /// To any: it was begun, and what became of it cannot be said.
     Lost,

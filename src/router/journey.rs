@@ -6,19 +6,19 @@
 //! the slot before. So a change of owners costs a command time, and never its answer.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
+use tracing::debug;
 
 use super::routes::{Owner, Source};
 use super::{Group, Hop, Router};
 use crate::clock;
 use crate::command::{Command, Reply, Routed};
-use crate::entry::{Key, Known, Millis};
+use crate::entry::{Key, Known, Millis, Version};
 use crate::error::Error;
-use crate::limits::{ROUTE_PAUSE, ROUTE_TIMEOUT, ROUTE_TIMEOUT_LAST};
+use crate::limits::{ROUTE_PAUSE_MAX, ROUTE_PAUSE_MIN, ROUTE_TIMEOUT};
 use crate::member::NodeId;
 use crate::partition::Slot;
 use crate::peer::message::{Refusal, Request, Response};
@@ -37,9 +37,10 @@ enum Step {
 impl Router {
     /// Has one command done, wherever that is by then.
     pub(super) async fn travel(&self, routed: Routed, hop: Hop) -> Result<Reply, Error> {
-        let end = Instant::now() + hop.timeout();
+        let end = Instant::now() + ROUTE_TIMEOUT;
         let mut changes = self.inner.changes.subscribe();
         let mut redirect = None;
+        let mut pause = ROUTE_PAUSE_MIN;
         loop {
             // What is published from here on is seen by the wait below.
             changes.mark_unchanged();
@@ -53,10 +54,11 @@ impl Router {
                 }
                 Step::Redirect(_, error) | Step::Wait(error) => error,
             };
-            if end <= Instant::now() {
+            if hop == Hop::Last || end <= Instant::now() {
                 return Err(error);
             }
-            wait(&mut changes, end).await;
+            wait(&mut changes, end.min(Instant::now() + pause)).await;
+            pause = ROUTE_PAUSE_MAX.min(2 * pause);
         }
     }
 
@@ -88,11 +90,12 @@ impl Router {
             return self.run_here(routed, now).await;
         }
         let not_here = Error::NotHere { slot: slot.0 };
+        if hop == Hop::Last {
+            // Whoever sent it waits: here it would hold up what came with it.
+            return Step::Done(Err(not_here));
+        }
         if gate.is_ours(slot) {
             return Step::Wait(not_here);
-        }
-        if hop == Hop::Last {
-            return Step::Done(Err(not_here));
         }
         let routes = self.routes();
         let redirect = redirect.and_then(|owner| routes.link_to(&owner).cloned());
@@ -113,7 +116,7 @@ impl Router {
         if let Command::Get(key) = &routed.command {
             let found = shard.get(key, now);
             // Looked at once more: what is missed now may have gone on to another node.
-            return match found.is_some() || self.inner.gate.serves(routed.slot, now) {
+            return match found.is_some() || self.inner.gate.serves(routed.slot, clock::now()) {
                 true => Step::Done(Ok(Reply::Found(found))),
                 false => Step::Wait(Error::NotHere { slot: routed.slot.0 }),
             };
@@ -145,36 +148,38 @@ impl Router {
                 false => Ok(()),
             };
         };
-        for known in join_all(sources.iter().map(|source| source.fetch(&key))).await {
-            let Some(known) = known? else { continue };
-            let merge = Command::Merge(key.clone(), known);
-            self.shard_of(routed.slot)
-                .write_one(Routed { slot: routed.slot, command: merge })
-                .await?;
+        for found in join_all(sources.iter().map(|source| source.fetch(&key))).await {
+            let Some((source, known)) = found? else { continue };
+            let version = known.version();
+            let command = Command::Merge(key.clone(), known);
+            let merge = Routed { slot: routed.slot, command };
+            self.shard_of(routed.slot).write_one(merge).await?;
+            forget(source, &key, version).await;
         }
         Ok(())
     }
 }
 
 impl Source {
-    /// What this node knows of a key.
-    async fn fetch(&self, key: &Key) -> Result<Option<Known>, Error> {
+    /// What this node knows of a key, with the way to it.
+    async fn fetch(&self, key: &Key) -> Result<Option<(&Link, Known)>, Error> {
         let unreachable = || Error::Unreachable { owner: self.id.name.as_str().into() };
         let link = self.link.as_ref().ok_or_else(unreachable)?;
         match link.ask(Request::Fetch(vec![key.clone()])).await {
-            Ok(Response::Fetched(mut known)) => Ok(known.pop().flatten().map(|moved| moved.known)),
+            Ok(Response::Fetched(mut known)) => {
+                Ok(known.pop().flatten().map(|moved| (link, moved.known)))
+            }
             // Whatever else it says, it did not say that it knows nothing.
             Ok(_) | Err(_) => Err(unreachable()),
         }
     }
 }
 
-impl Hop {
-    fn timeout(self) -> Duration {
-        match self {
-            Self::First => ROUTE_TIMEOUT,
-            Self::Last => ROUTE_TIMEOUT_LAST,
-        }
+/// Has a source forget what was taken over: it would be asked again for what is overwritten here, once
+/// the new value has ended. If it does not hear of it, it sends it, and is told that it is old.
+async fn forget(source: &Link, key: &Key, version: Version) {
+    if source.ask(Request::Took(vec![(key.clone(), version)])).await.is_err() {
+        debug!(peer = %source.peer(), "a source was not told what was taken over");
     }
 }
 
@@ -199,7 +204,6 @@ async fn run_there(link: &Link, routed: &Routed) -> Step {
 
 /// Waits for a change, or a short while: what changed at another node is not published here.
 async fn wait(changes: &mut watch::Receiver<u64>, end: Instant) {
-    let pause = end.min(Instant::now() + ROUTE_PAUSE);
     // Whether it changed or not, it is looked at again.
-    let _ = timeout_at(pause, changes.changed()).await;
+    let _ = timeout_at(end, changes.changed()).await;
 }

@@ -106,12 +106,13 @@ fn counter(count: u64) -> Known {
 impl ShardState {
     /// Does all that waits in the inbox.
     fn work(&mut self, now: Millis) {
+        let mut taken = std::mem::take(&mut self.taken);
+        self.holding.inbox.take(&mut taken);
+        // After the inbox: a slot that was opened before what is in there brought a version along.
         let seen = Version(self.holding.seen.load(Ordering::Acquire));
         if self.writer.version() < seen {
             self.writer.observe(seen);
         }
-        let mut taken = std::mem::take(&mut self.taken);
-        self.holding.inbox.take(&mut taken);
         for Waiting { batch, done, permit } in taken.drain(..) {
             for write in batch.iter() {
                 write.apply(|routed| self.apply(routed, now));
@@ -131,7 +132,7 @@ impl ShardState {
             | Command::Put(_)
             | Command::Delete(_)
             | Command::NextId(_)
-            | Command::Merge(..) => gate.is_open(*slot),
+            | Command::Merge(..) => gate.serves(*slot, now),
             // What came back meanwhile is ours to keep.
             Command::Forget(..) => !gate.is_open(*slot),
         };
@@ -154,7 +155,15 @@ impl ShardState {
 
     fn merge(&mut self, key: &Key, known: &Known, now: Millis) -> bool {
         let Some(name) = key.counter_name() else {
-            return self.writer.merge(key, known, now) == table::Merge::Taken;
+            return match self.writer.merge(key, known, now) {
+                table::Merge::Taken => true,
+                table::Merge::Older => false,
+                table::Merge::TooLarge => {
+                    // As good as evicted at once, with what it would have replaced.
+                    self.writer.delete(key, now);
+                    true
+                }
+            };
         };
         let mut counters = self.holding.lock_counters();
         let counter = counters.entry(name).or_insert(0);

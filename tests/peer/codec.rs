@@ -156,6 +156,7 @@ fn request() -> impl Strategy<Value = Request> {
             digest,
             slots
         }),
+        vec((key(), any::<u64>().prop_map(Version)), 0..8).prop_map(Request::Took),
         Just(Request::Left),
     ]
 }

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use smache::limits::HELLO_CONNECTIONS_MAX;
+
 use crate::node::resident_kib_of;
 use crate::process::Process;
 
@@ -145,13 +147,14 @@ fn ten_thousand_forged_hellos_let_nobody_in() {
 #[test]
 fn connections_that_say_nothing_are_bounded_and_closed() {
     let mut node = Process::start("first@test", 1);
-    let silent: Vec<_> = (0..200).map(|_| TcpStream::connect(node.addr).unwrap()).collect();
+    let silent: Vec<_> =
+        (0..HELLO_CONNECTIONS_MAX + 100).map(|_| TcpStream::connect(node.addr).unwrap()).collect();
     // Those over the limit are closed at once, the others when their time is up.
     let began = Instant::now();
     for (n, mut stream) in silent.into_iter().enumerate().rev() {
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         assert_eq!(stream.read(&mut [0; 8]).unwrap_or(0), 0, "connection {n}");
-        if n == 64 {
+        if n == HELLO_CONNECTIONS_MAX {
             assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
         }
     }

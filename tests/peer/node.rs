@@ -50,7 +50,7 @@ impl Answer for Keeper {
             }
             Request::Fetch(keys) => Response::Fetched(keys.iter().map(|_| None).collect()),
             Request::Claim { id, .. } => Response::ClaimRefused { id },
-            Request::Left => Response::Ok,
+            Request::Took(_) | Request::Left => Response::Ok,
         };
         Box::pin(std::future::ready(response))
     }

@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, reason = "seeds and figures are for who runs this")]
 #![allow(unreachable_pub, reason = "nobody uses a test")]
 
+mod crowd;
 mod faults;
 mod history;
 mod message;

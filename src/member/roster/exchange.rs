@@ -1,7 +1,8 @@
 //! What a roster learns from the views of others, and what it sends them of its own.
 //!
-//! A view is sent as the records that came here after the last one was sent to that node. If nothing
-//! has come and the fingerprints differ nevertheless, something was lost, and all is sent.
+//! A view is sent as the records that came here after the last one was sent to that node. With none
+//! of them it only asks for the view of the other. If nothing comes of that and the fingerprints
+//! differ nevertheless, something was lost, and all is sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +18,9 @@ impl Roster {
     /// What to send to a node for [`RosterAction::SendView`], or as the answer to its view: the
     /// records it may not have yet. It counts as told of them from now on.
     pub fn view_for(&mut self, to: &NodeId) -> View {
-        // Who joins is waiting for a view that names everybody.
-        let is_joining =
-            self.view.get(&to.name).is_none_or(|member| member.standing == Standing::Joining);
+        // Who joins is waiting for a view of one who is alive that names everybody.
+        let is_joining = self.own().standing != Standing::Joining
+            && self.view.get(&to.name).is_none_or(|member| member.standing == Standing::Joining);
         let revision = self.revision;
         let peer = self.peer_of(to);
         let told = peer.map_or(0, |peer| std::mem::replace(&mut peer.told, revision));
@@ -124,7 +125,7 @@ impl Roster {
         let view_sent = self.peers.get(&name).and_then(|peer| peer.view_sent);
         let gone = (!is_living).then_some(now);
         let evidence = Evidence::new(now);
-        self.peers.insert(name, Peer { boot, evidence, gone, view_sent, since, told: 0 });
+        self.peers.insert(name, Peer { boot, evidence, gone, view_sent, since, told: 0, asked: 0 });
         true
     }
 
@@ -137,8 +138,10 @@ impl Roster {
                 return;
             }
             peer.view_sent = Some(now);
-            if peer.told == self.revision {
-                // It was told all, and something of it was lost.
+            if peer.told == self.revision
+                && std::mem::replace(&mut peer.asked, self.revision) == self.revision
+            {
+                // It was told all and asked for its own, and something of that was lost.
                 peer.told = 0;
             }
         }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::entry::{Millis, Version};
 use crate::limits::{
-    PEER_BATCH_COMMANDS_MAX, PEER_BITMAP_BYTES_MAX, PEER_TEXT_BYTES_MAX, PEERS_MAX,
+    MEMBERS_MAX, PEER_BATCH_COMMANDS_MAX, PEER_BITMAP_BYTES_MAX, PEER_TEXT_BYTES_MAX,
 };
 use crate::partition::SlotSet;
 
@@ -67,7 +67,7 @@ where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
 {
-    bounded::<D, T, PEERS_MAX>(deserializer)
+    bounded::<D, T, MEMBERS_MAX>(deserializer)
 }
 
 /// How a value is written and read: what `with` names, and what lists and options are made of.

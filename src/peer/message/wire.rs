@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::Refusal;
 use super::form::{Form, MillisForm, Octets, OctetsForm, OptionOf, SharedTextForm, VersionForm};
 use crate::command::{Command, Condition, Put, Reply, Routed, Stored};
-use crate::entry::{Entry, Key, Known, MediaType, Millis, Namespace, Tags, Version};
+use crate::entry::{Entry, Key, Known, MediaType, Millis, NameError, Namespace, Tags, Version};
 use crate::error::Error;
 use crate::limits::MEDIA_TYPE_BYTES_MAX;
 use crate::member::{Boot, NodeId, NodeName, Standing};
@@ -222,12 +222,35 @@ impl Form for KeyForm {
     }
 
     fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Error> {
-        let (namespace, bytes) = <(&[u8], &[u8])>::deserialize(deserializer)?;
-        let namespace = Bytes::copy_from_slice(namespace);
-        let namespace = Namespace::from_peer(namespace).map_err(D::Error::custom)?;
-        let bytes = Bytes::copy_from_slice(bytes);
-        Key::in_namespace(namespace, bytes).map_err(D::Error::custom)
+        let name = <(&[u8], &[u8])>::deserialize(deserializer)?;
+        key_of(name).map_err(D::Error::custom)
     }
+}
+
+/// A key, and the version under which it was taken over.
+pub(super) struct TakenForm;
+
+impl Form for TakenForm {
+    type Value = (Key, Version);
+
+    fn serialize<S: Serializer>(
+        (key, version): &(Key, Version),
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let name = (Octets(key.namespace().as_bytes()), Octets(key.as_bytes()));
+        (name, version.0).serialize(serializer)
+    }
+
+    fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self::Value, D::Error> {
+        let (name, version) = <((&[u8], &[u8]), u64)>::deserialize(deserializer)?;
+        Ok((key_of(name).map_err(D::Error::custom)?, Version(version)))
+    }
+}
+
+/// A key of another node, checked as if a client had sent it.
+fn key_of((namespace, bytes): (&[u8], &[u8])) -> Result<Key, NameError> {
+    let namespace = Namespace::from_peer(Bytes::copy_from_slice(namespace))?;
+    Key::in_namespace(namespace, Bytes::copy_from_slice(bytes))
 }
 
 /// The name of an unusual media type.
