@@ -2,12 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 #![allow(unreachable_pub, reason = "nobody uses a test")]
+#![allow(clippy::print_stderr, reason = "what a failed test shows")]
 
 mod api;
 mod command_line;
 mod connections;
 mod drain;
+#[path = "../harness/http.rs"]
+#[allow(dead_code, reason = "the suites share it, and none needs all of it")]
 mod http;
 mod native;
+#[path = "../harness/process.rs"]
+#[allow(dead_code, reason = "the suites share it, and none needs all of it")]
 mod process;
 mod supervision;

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+/// Longer than any deadline that is waited for here.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
 pub struct Client {
     stream: TcpStream,
     received: Vec<u8>,
@@ -35,11 +38,17 @@ impl Response {
 
 impl Client {
     pub fn connect(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).unwrap();
-        stream.set_nodelay(true).unwrap();
-        // Longer than any deadline that is waited for here.
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        Self { stream, received: vec![] }
+        Self::try_connect(addr).unwrap()
+    }
+
+    /// # Errors
+    ///
+    /// If nobody accepts the connection.
+    pub fn try_connect(addr: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&addr, TIMEOUT)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        Ok(Self { stream, received: vec![] })
     }
 
     pub fn request(&mut self, method: &str, target: &str, body: &str) -> Response {
@@ -73,9 +82,8 @@ impl Client {
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
         }
-        head += &format!("content-length: {}\r\n\r\n", body.len());
+        head += &format!("content-length: {}\r\n\r\n{body}", body.len());
         self.send(head.as_bytes())?;
-        self.send(body.as_bytes())?;
         self.receive_for(method)
     }
 
@@ -122,6 +130,27 @@ impl Client {
                 self.received.extend_from_slice(&chunk[..read]);
                 Ok(())
             }
+        }
+    }
+
+    /// Whether any byte of an answer is there.
+    pub fn has_received(&self) -> bool {
+        !self.received.is_empty()
+    }
+
+    /// Whether the other side has ended this connection by now, without waiting for it.
+    ///
+    /// # Errors
+    ///
+    /// If the connection is broken.
+    pub fn has_ended(&self) -> io::Result<bool> {
+        self.stream.set_nonblocking(true)?;
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false)?;
+        match peeked {
+            Ok(bytes) => Ok(bytes == 0),
+            Err(quiet) if quiet.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(broken) => Err(broken),
         }
     }
 

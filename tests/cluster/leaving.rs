@@ -1,0 +1,71 @@
+//! Nodes that are told to go, and hand over what they have.
+
+use rustix::process::Signal;
+
+use crate::load::{Load, Loss};
+use crate::member::{Member, cluster, settle};
+
+#[test]
+fn four_nodes_are_restarted_one_after_the_other_and_no_request_fails() {
+    let mut members = cluster(["a", "b", "c", "d"]);
+    let load = Load::start(&members.each_ref(), Loss::Never);
+    for at in 0..members.len() {
+        let (name, addr) = (members[at].name.clone(), members[at].addr.clone());
+        members[at].drain();
+        let others = members.iter().filter(|other| other.name != name);
+        let others: Vec<_> = others.map(|other| other.addr.as_str()).collect();
+        let again = Member::start_at(&name, &addr, &others);
+        load.add(&again);
+        members[at] = again;
+        settle(&members.each_ref());
+        load.go_on();
+    }
+    load.finish().assert_clean();
+}
+
+#[test]
+fn nodes_that_leave_at_the_same_time_lose_nothing() {
+    let [a, mut b, mut c, d] = cluster(["a", "b", "c", "d"]);
+    let load = Load::start(&[&a, &b, &c, &d], Loss::Never);
+    b.signal(Signal::TERM);
+    c.signal(Signal::TERM);
+    assert!(b.wait().0.success() && c.wait().0.success());
+    settle(&[&a, &d]);
+    load.go_on();
+    load.finish().assert_clean();
+}
+
+#[test]
+fn a_node_that_leaves_while_another_joins_loses_nothing() {
+    let [mut a, b] = cluster(["a", "b"]);
+    let load = Load::start(&[&a, &b], Loss::Never);
+    a.signal(Signal::TERM);
+    let c = Member::start("c", &[&b.addr]);
+    load.add(&c);
+    assert!(a.wait().0.success());
+    settle(&[&b, &c]);
+    load.go_on();
+    load.finish().assert_clean();
+}
+
+#[test]
+fn every_entry_is_with_the_last_node_after_all_others_left() {
+    const KEYS: u64 = 2_000;
+    let [mut a, mut b, c] = cluster(["a", "b", "c"]);
+    let mut client = a.client();
+    for n in 0..KEYS {
+        let body = format!(r#"{{"key":"k{n}","data":{{"n":{n}}}}}"#);
+        assert_eq!(client.request("POST", "/api", &body).status, 200);
+    }
+    assert_eq!(a.entries() + b.entries() + c.entries(), KEYS);
+    drop(client);
+    a.drain();
+    b.drain();
+    settle(&[&c]);
+    assert_eq!(c.entries(), KEYS);
+    let mut client = c.client();
+    for n in 0..KEYS {
+        let found = client.request("GET", &format!("/api?key=k{n}"), "");
+        assert_eq!(found.json()["data"]["n"].as_u64(), Some(n));
+    }
+}

@@ -1,0 +1,24 @@
+//! Clusters of real nodes, which are joined, drained, killed, stopped and cut off under load.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::print_stderr, reason = "what a failed test shows, and what was skipped")]
+#![allow(unreachable_pub, reason = "nobody uses a test")]
+
+mod any_node;
+mod failures;
+#[path = "../harness/http.rs"]
+#[allow(dead_code, reason = "the suites share it, and none needs all of it")]
+mod http;
+mod joining;
+mod leaving;
+#[allow(dead_code, reason = "a bench shares it")]
+mod load;
+mod member;
+mod namespaces;
+mod partition;
+#[path = "../harness/process.rs"]
+#[allow(dead_code, reason = "the suites share it, and none needs all of it")]
+mod process;
+mod replacing;
+mod strangers;
+mod supervision;
