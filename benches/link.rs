@@ -159,7 +159,7 @@ async fn call(link: &Link, caller: usize, is_over: &AtomicBool, count: &AtomicU6
     while !is_over.load(Ordering::Relaxed) {
         n = (n + 104_729) % KEYS;
         let began = (done % 64 == 0).then(Instant::now);
-        let outcome = link.run_one(Routed::new(Command::Get(key(n)))).await;
+        let outcome = link.run_one(&Routed::new(Command::Get(key(n)))).await;
         assert!(matches!(outcome, Ok(Ok(Reply::Found(Some(_))))), "{outcome:?}");
         if let Some(began) = began {
             samples.push(began.elapsed().as_micros() as u64);

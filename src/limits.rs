@@ -209,16 +209,16 @@ pub const CLAIM_ANSWER_TIMEOUT: Duration = Duration::from_millis(1_500);
 pub const LEASE: Duration = Duration::from_secs(1);
 
 /// Entries looked at in one step of a scan for what is to be moved.
-pub const MOVE_SCAN_ENTRIES: usize = 512;
+pub const MOVE_SCAN_ENTRIES: usize = 128;
 
 /// Entries moved in one message.
-pub const MOVE_CHUNK_ENTRIES: usize = 512;
+pub const MOVE_CHUNK_ENTRIES: usize = 128;
 
 /// Bytes of keys and values moved in one message, but for a single larger one.
-pub const MOVE_CHUNK_BYTES: usize = 64 * 1024;
+pub const MOVE_CHUNK_BYTES: usize = 32 * 1024;
 
 /// Such messages that are not acknowledged yet, to all peers together.
-pub const MOVE_CHUNKS_IN_FLIGHT: usize = 4;
+pub const MOVE_CHUNKS_IN_FLIGHT: usize = 2;
 
 /// Pause between two passes over what is to be moved; it doubles while nothing of it is taken.
 pub const MOVE_PAUSE_MIN: Duration = Duration::from_millis(10);

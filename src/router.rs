@@ -22,6 +22,8 @@ use crate::shard::{Gate, Shard};
 
 pub use routes::{Owner, Routes, Source};
 
+use journey::{Step, run_there};
+
 /// The way to every key. Clones are the same router.
 #[derive(Clone)]
 pub struct Router {
@@ -115,8 +117,7 @@ impl Router {
         if let Some(found) = self.read(slot, key, now) {
             return Ok(found);
         }
-        let command = Routed { slot, command: Command::Get(key.clone()) };
-        match Box::pin(self.travel(command, Hop::First)).await? {
+        match Box::pin(self.ask(Routed { slot, command: Command::Get(key.clone()) })).await? {
             Reply::Found(found) => Ok(found),
             _ => Err(Error::Unanswered { owner: self.name_of(slot) }),
         }
@@ -136,7 +137,7 @@ impl Router {
             return Ok(Reply::Found(found));
         }
         if routed.command.is_read() || !self.is_settled(routed.slot, now) {
-            return Box::pin(self.travel(routed, Hop::First)).await;
+            return Box::pin(self.ask(routed)).await;
         }
         let again = self.inner.gate.has_peers().then(|| routed.clone());
         match (self.shard_of(routed.slot).write_one(routed).await, again) {
@@ -145,6 +146,21 @@ impl Router {
             }
             (answer, _) => answer,
         }
+    }
+
+    /// Has a command done that cannot be done here and now: by its owner, who nearly always does it at
+    /// once, or else on a journey.
+    async fn ask(&self, routed: Routed) -> Result<Reply, Error> {
+        let owner = match self.inner.gate.is_ours(routed.slot) {
+            true => None,
+            false => self.inner.routes.load().link(routed.slot).cloned(),
+        };
+        if let Some(owner) = owner
+            && let Step::Done(answer) = run_there(&owner, &routed).await
+        {
+            return answer;
+        }
+        self.travel(routed, Hop::First).await
     }
 
     /// Has commands done, those on keys of one slot in order, and returns what became of each, in

@@ -143,7 +143,7 @@ impl Link {
         let mut outcomes = replies.await.unwrap_or_else(|_| lost());
         for (outcome, read) in outcomes.iter_mut().zip(reads) {
             if let (Ok(Err(Refusal::Later)), Some(read)) = (&outcome, read) {
-                *outcome = self.run_one(read).await;
+                *outcome = self.run_one(&read).await;
             }
         }
         outcomes
@@ -154,12 +154,10 @@ impl Link {
     /// # Errors
     ///
     /// [`LinkError`], which says whether it may have happened.
-    pub async fn run_one(&self, routed: Routed) -> Outcome {
-        let Some(read) = again(&routed) else {
-            return self.run_once(routed).await;
-        };
+    pub async fn run_one(&self, routed: &Routed) -> Outcome {
         for _ in 0..LINK_LATER_MAX {
-            let outcome = self.run_once(read.clone()).await;
+            let outcome = self.run_once(routed.clone()).await;
+            // Said of reads only.
             if !matches!(outcome, Ok(Err(Refusal::Later))) {
                 return outcome;
             }

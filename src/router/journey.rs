@@ -25,7 +25,7 @@ use crate::peer::message::{Refusal, Request, Response};
 use crate::peer::{Link, LinkError};
 
 /// What one attempt came to.
-enum Step {
+pub(super) enum Step {
     /// It is answered.
     Done(Result<Reply, Error>),
     /// It was not done. If nothing changes in time, this is why.
@@ -184,10 +184,10 @@ async fn forget(source: &Link, key: &Key, version: Version) {
 }
 
 /// Has a command done by the node that is thought to own its slot.
-async fn run_there(link: &Link, routed: &Routed) -> Step {
+pub(super) async fn run_there(link: &Link, routed: &Routed) -> Step {
     let owner = || link.peer().name.as_str().into();
     let not_here = || Error::NotHere { slot: routed.slot.0 };
-    match link.run_one(routed.clone()).await {
+    match link.run_one(routed).await {
         Ok(Ok(reply)) => Step::Done(Ok(reply)),
         Ok(Err(Refusal::Failed(error))) => Step::Done(Err(error)),
         Ok(Err(Refusal::Moved { owner: Some(owner), .. })) => Step::Redirect(owner, not_here()),

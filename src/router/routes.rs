@@ -52,11 +52,15 @@ impl Routes {
         self.links.get(index)?.as_ref().map(|_| index)
     }
 
+    /// The way to the owner of a slot, if it can be reached.
+    pub(super) fn link(&self, slot: Slot) -> Option<&Link> {
+        self.links[self.index(slot)?].as_ref()
+    }
+
     /// Who has a slot.
     #[must_use]
     pub fn owner(&self, slot: Slot) -> Owner {
-        let link = self.index(slot).and_then(|index| self.links[index].clone());
-        link.map_or(Owner::Away, Owner::Peer)
+        self.link(slot).cloned().map_or(Owner::Away, Owner::Peer)
     }
 
     /// The way to a member.

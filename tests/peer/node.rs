@@ -186,11 +186,11 @@ impl Node {
             },
             ["push", peer, entries, bytes] => self.push(peer, entries, bytes).await,
             ["get", peer, key] => match self.link(peer) {
-                Some(link) => timed(link.run_one(get(key))).await,
+                Some(link) => timed(link.run_one(&get(key))).await,
                 None => "no link".to_owned(),
             },
             ["put", peer, key, bytes] => match self.link(peer) {
-                Some(link) => timed(link.run_one(put(key, bytes.parse().unwrap()))).await,
+                Some(link) => timed(link.run_one(&put(key, bytes.parse().unwrap()))).await,
                 None => "no link".to_owned(),
             },
             ["many", peer, count, bytes] => {
@@ -246,7 +246,7 @@ impl Node {
             tokio::spawn(async move {
                 while Instant::now() < until {
                     let put = put_value(&format!("drop-{n}"), value.clone());
-                    if link.run_one(put).await.is_err() {
+                    if link.run_one(&put).await.is_err() {
                         tokio::time::sleep(Duration::from_millis(1)).await;
                     }
                 }
