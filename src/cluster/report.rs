@@ -67,7 +67,11 @@ impl Cluster {
         });
         let (epoch, members) = (roster.view().epoch(), members.collect());
         drop(roster);
-        let moving = shared.moving.load(Ordering::Relaxed);
+        // Until a pass has counted them, there is one at least.
+        let moving = match shared.handoff().residue().is_empty() {
+            true => 0,
+            false => shared.moving.load(Ordering::Relaxed).max(1),
+        };
         ClusterReport { epoch, moving, members, peers: shared.places() }
     }
 }
