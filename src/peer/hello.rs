@@ -101,7 +101,7 @@ pub(super) struct Accepting {
 /// Both hellos, the dialer's first.
 struct Transcript(Vec<u8>);
 
-/// Bytes of [`Frame::header`].
+/// Bytes before the body of a frame: what it is, and how long.
 pub(super) const HEADER_BYTES: usize = 3;
 
 const NONCE_BYTES: usize = 32;
