@@ -1,8 +1,9 @@
 //! smache: a distributed cache served over HTTP, built from supervised actors.
 //!
-//! Layers, each naming itself and lower ones only: `limits`, `clock`, `metrics`; `entry`,
-//! `member`, `supervision`; `partition`; `command`, `error`; `config`, `table`, `peer`; `shard`; `router`; `cache`;
-//! `front`; `node`. Beside them stands `client`, which knows a node only over HTTP. `ARCHITECTURE.md` shows how they fit.
+//! Layers, each naming itself and lower ones only: `limits`, `clock`, `metrics`; `entry`, `member`,
+//! `supervision`; `partition`; `command`, `error`; `config`, `table`; `peer`; `shard`; `router`;
+//! `cluster`; `cache`; `front`; `node`. Beside them stands `client`, which knows a node only over
+//! HTTP. `ARCHITECTURE.md` shows how they fit.
 
 pub mod limits;
 pub mod clock;
@@ -19,11 +20,13 @@ pub mod error;
 
 pub mod config;
 pub mod table;
+
 pub mod peer;
 
 pub mod shard;
 
 pub mod router;
+
 pub mod cluster;
 
 pub mod cache;

@@ -82,7 +82,8 @@ pub enum RosterAction {
         /// Which run.
         by: NodeId,
     },
-    /// No tick came for longer than [`SUSPECT_AFTER`](crate::limits::SUSPECT_AFTER): others may have taken this node for dead.
+    /// No tick came for longer than [`SUSPECT_AFTER`](crate::limits::SUSPECT_AFTER): others may have
+    /// taken this node for dead.
     Woke,
 }
 

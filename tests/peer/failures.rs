@@ -22,7 +22,7 @@ fn what_is_under_way_fails_at_once_when_the_peer_dies() {
     assert!(millis(&said) < 500, "{said}");
     first.until("peers", str::is_empty);
     assert_eq!(first.tell("get second@test a"), "no link");
-    assert!(first.tell("events").contains("closed second@test"));
+    first.until("events", |events| events.contains("closed second@test"));
 }
 
 #[test]
