@@ -12,6 +12,7 @@ mod mover;
 mod post;
 mod report;
 mod sight;
+mod task;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

@@ -110,6 +110,15 @@ impl Known {
         }
     }
 
+    /// Bytes of the value; none if it was deleted.
+    #[must_use]
+    pub fn value_len(&self) -> usize {
+        match self {
+            Self::Entry(entry) => entry.value.len(),
+            Self::Deleted(..) => 0,
+        }
+    }
+
     /// The entry, if the key holds one at `now`.
     #[must_use]
     pub fn into_entry(self, now: Millis) -> Option<Entry> {

@@ -20,7 +20,7 @@ use crate::member::NodeName;
 use crate::partition::{Slot, slot_of};
 use crate::shard::{Gate, Shard};
 
-pub use routes::{Owner, Routes, Source};
+pub use routes::{Routes, Source};
 
 use journey::{Step, run_there};
 

@@ -6,14 +6,13 @@ use std::sync::atomic::Ordering;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
 use super::Shared;
 use super::dials::{Ending, Place};
 use super::keeper::KeeperMsg;
 use super::sight::{Sight, Unanswered, ping_of, record_of};
+use super::task::Task;
 use crate::limits::{FORM_AFTER, MEMBER_TICK};
 use crate::member::{Member, NodeId, RosterAction, RosterEvent, Standing, View};
 use crate::peer::TransportEvent;
@@ -51,15 +50,6 @@ struct DiscoveryState {
     _tasks: [Task; 2],
 }
 
-/// A task that ends with the actor.
-struct Task(JoinHandle<()>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 /// How discovery is started.
 pub(super) fn child(shared: &Arc<Shared>) -> ChildSpec {
     let shared = Arc::clone(shared);
@@ -85,7 +75,8 @@ impl Actor for DiscoveryActor {
         me: ActorRef<DiscoveryMsg>,
         shared: Arc<Shared>,
     ) -> Result<DiscoveryState, ActorProcessingErr> {
-        let tasks = [Task(tick(me.clone())), Task(watch_sessions(me, &shared))];
+        let ticks = Task::tick(me.clone(), MEMBER_TICK, || DiscoveryMsg::Tick);
+        let tasks = [ticks, watch_sessions(me, &shared)];
         // What the last actor had under way is told to nobody.
         shared.dials().forget_attempts();
         let mut state =
@@ -117,19 +108,9 @@ fn crash() {
     panic!("crashed on demand");
 }
 
-fn tick(me: ActorRef<DiscoveryMsg>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let mut ticks = interval(MEMBER_TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while me.cast(DiscoveryMsg::Tick).is_ok() {
-            ticks.tick().await;
-        }
-    })
-}
-
-fn watch_sessions(me: ActorRef<DiscoveryMsg>, shared: &Shared) -> JoinHandle<()> {
+fn watch_sessions(me: ActorRef<DiscoveryMsg>, shared: &Shared) -> Task {
     let mut events = shared.transport().events();
-    tokio::spawn(async move {
+    Task::spawn(async move {
         loop {
             let message = match events.recv().await {
                 Ok(event) => DiscoveryMsg::Session(event),

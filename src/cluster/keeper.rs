@@ -8,13 +8,13 @@ use std::sync::atomic::Ordering;
 use futures_util::future::join_all;
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use super::Shared;
 use super::discovery::DiscoveryMsg;
 use super::mover::MoverMsg;
+use super::task::Task;
 use crate::clock;
 use crate::entry::{Millis, Version};
 use crate::error::Error;
@@ -62,7 +62,7 @@ struct KeeperState {
     closings: u64,
     /// Answers to claims that wait for that.
     waiting: Vec<Waiting>,
-    ticks: JoinHandle<()>,
+    _ticks: Task,
 }
 
 /// An answer to a claim.
@@ -72,12 +72,6 @@ struct Waiting {
     slots: SlotSet,
     residue: SlotSet,
     reply: RpcReplyPort<Response>,
-}
-
-impl Drop for KeeperState {
-    fn drop(&mut self) {
-        self.ticks.abort();
-    }
 }
 
 /// How the keeper is started.
@@ -131,7 +125,7 @@ impl Actor for KeeperActor {
             closing: BTreeMap::new(),
             closings: 0,
             waiting: vec![],
-            ticks: tick(me.clone()),
+            _ticks: Task::tick(me.clone(), HANDOFF_TICK, || KeeperMsg::Tick),
             me,
             shared,
         };
@@ -163,16 +157,6 @@ impl Actor for KeeperActor {
 
 fn crash() {
     panic!("crashed on demand");
-}
-
-fn tick(me: ActorRef<KeeperMsg>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let mut ticks = interval(HANDOFF_TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while me.cast(KeeperMsg::Tick).is_ok() {
-            ticks.tick().await;
-        }
-    })
 }
 
 impl KeeperState {
@@ -209,7 +193,6 @@ impl KeeperState {
             None => PartitionMap::new(&sight.view),
         };
         self.step(HandoffEvent::ViewChanged(Arc::new(map)), None);
-        self.follow(&SlotSet::new());
     }
 
     fn answered(&mut self, event: HandoffEvent, clock: Version) {
@@ -232,6 +215,8 @@ impl KeeperState {
             HandoffEvent::Claim { slots, .. } => slots.clone(),
             _ => SlotSet::new(),
         };
+        // Links may be others even where the members are the same.
+        let is_view = matches!(event, HandoffEvent::ViewChanged(_));
         let (left, actions) = {
             let mut handoff = self.shared.handoff();
             let left = handoff.residue().clone();
@@ -245,7 +230,7 @@ impl KeeperState {
                 false
             }
         };
-        if !actions.iter().all(is_quiet) {
+        if is_view || !actions.iter().all(is_quiet) {
             self.follow(&left);
         }
         self.act(actions, &claimed, reply);

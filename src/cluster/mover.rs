@@ -11,11 +11,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::task::{JoinHandle, JoinSet, yield_now};
+use tokio::task::{JoinSet, yield_now};
 use tracing::{debug, info};
 
 use super::Shared;
 use super::keeper::KeeperMsg;
+use super::task::Task;
 use crate::clock;
 use crate::command::{Command, Reply, Routed};
 use crate::entry::{Key, Known};
@@ -27,7 +28,7 @@ use crate::member::NodeId;
 use crate::partition::{Slot, SlotSet};
 use crate::peer::Link;
 use crate::peer::message::{Moved, PushOutcome, Refusal, Response};
-use crate::router::{Owner, Router, Routes};
+use crate::router::{Router, Routes};
 use crate::shard::Shard;
 use crate::supervision::{ChildSpec, Kind, Running};
 use crate::table::Cursor;
@@ -51,7 +52,7 @@ struct MoverActor;
 struct MoverState {
     shared: Arc<Shared>,
     /// The pass under way.
-    pass: Option<JoinHandle<()>>,
+    pass: Option<Task>,
     /// Whether the next pass has to wait.
     is_resting: bool,
     /// How long it waits if this one is in vain.
@@ -66,14 +67,6 @@ pub(super) struct Passed {
     moved: u64,
     /// Entries that were not.
     left: u64,
-}
-
-impl Drop for MoverState {
-    fn drop(&mut self) {
-        if let Some(pass) = &self.pass {
-            pass.abort();
-        }
-    }
 }
 
 /// How the mover is started.
@@ -143,7 +136,7 @@ impl MoverState {
             return self.shared.moving.store(0, Ordering::Relaxed);
         }
         let shared = Arc::clone(&self.shared);
-        self.pass = Some(tokio::spawn(async move {
+        self.pass = Some(Task::spawn(async move {
             let passed = Pass::new(&shared, slots).run().await;
             // An actor that has ended needs not be told: the next one begins anew.
             drop(me.cast(MoverMsg::Passed(passed)));
@@ -274,14 +267,14 @@ impl Pass {
 
     async fn add(&mut self, key: Key, known: Known, routes: &Routes) {
         let slot = Router::slot_of(&key);
-        let Owner::Peer(link) = routes.owner(slot) else {
+        let Some(link) = routes.link(slot).cloned() else {
             self.kept += 1;
             return self.left.insert(slot);
         };
         let owner = link.peer().clone();
         let new = || Chunk { link, entries: vec![], bytes: 0 };
         let chunk = self.chunks.entry(owner.clone()).or_insert_with(new);
-        chunk.bytes += bytes_of(&key, &known);
+        chunk.bytes += key.as_bytes().len() + known.value_len();
         chunk.entries.push(Moved { key, known });
         let is_full = MOVE_CHUNK_ENTRIES <= chunk.entries.len() || MOVE_CHUNK_BYTES <= chunk.bytes;
         if is_full && let Some(chunk) = self.chunks.remove(&owner) {
@@ -365,13 +358,4 @@ pub(super) async fn receive(router: &Router, entries: Vec<Moved>) -> Response {
         Err(error) => PushOutcome::Refused(Refusal::Failed(error)),
     });
     Response::Pushed(outcomes.collect())
-}
-
-/// About what an entry takes on its way.
-fn bytes_of(key: &Key, known: &Known) -> usize {
-    let value_len = match known {
-        Known::Entry(entry) => entry.value.len(),
-        Known::Deleted(..) => 0,
-    };
-    key.as_bytes().len() + value_len
 }

@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
-use super::routes::{Owner, Source};
-use super::{Group, Hop, Router};
+use super::routes::{Source, answer_of};
+use super::{Group, Hop, Router, is_worth_a_journey};
 use crate::clock;
 use crate::command::{Command, Reply, Routed};
 use crate::entry::{Key, Known, Millis, Version};
@@ -21,8 +21,8 @@ use crate::error::Error;
 use crate::limits::{ROUTE_PAUSE_MAX, ROUTE_PAUSE_MIN, ROUTE_TIMEOUT};
 use crate::member::NodeId;
 use crate::partition::Slot;
+use crate::peer::Link;
 use crate::peer::message::{Refusal, Request, Response};
-use crate::peer::{Link, LinkError};
 
 /// What one attempt came to.
 pub(super) enum Step {
@@ -98,10 +98,10 @@ impl Router {
             return Step::Wait(not_here);
         }
         let routes = self.routes();
-        let redirect = redirect.and_then(|owner| routes.link_to(&owner).cloned());
-        match (redirect, routes.owner(slot)) {
-            (Some(link), _) | (None, Owner::Peer(link)) => run_there(&link, routed).await,
-            (None, Owner::Away) => Step::Wait(Error::Unreachable { owner: self.name_of(slot) }),
+        let redirect = redirect.and_then(|owner| routes.link_to(&owner));
+        match redirect.or_else(|| routes.link(slot)) {
+            Some(link) => run_there(link, routed).await,
+            None => Step::Wait(Error::Unreachable { owner: self.name_of(slot) }),
         }
     }
 
@@ -185,20 +185,19 @@ async fn forget(source: &Link, key: &Key, version: Version) {
 
 /// Has a command done by the node that is thought to own its slot.
 pub(super) async fn run_there(link: &Link, routed: &Routed) -> Step {
-    let owner = || link.peer().name.as_str().into();
-    let not_here = || Error::NotHere { slot: routed.slot.0 };
-    match link.run_one(routed).await {
-        Ok(Ok(reply)) => Step::Done(Ok(reply)),
-        Ok(Err(Refusal::Failed(error))) => Step::Done(Err(error)),
-        Ok(Err(Refusal::Moved { owner: Some(owner), .. })) => Step::Redirect(owner, not_here()),
-        Ok(Err(Refusal::Moved { owner: None, .. })) => Step::Wait(not_here()),
-        Ok(Err(Refusal::Later)) | Err(LinkError::NotSent) => {
-            Step::Wait(Error::Unreachable { owner: owner() })
+    let outcome = link.run_one(routed).await;
+    let moved_to = match &outcome {
+        Ok(Err(Refusal::Moved { owner, .. })) => owner.clone(),
+        _ => None,
+    };
+    match (answer_of(outcome, routed.slot, link), moved_to) {
+        (Err(error), Some(owner)) => Step::Redirect(owner, error),
+        // Nothing was to happen.
+        (Err(Error::Unanswered { owner }), None) if routed.command.is_read() => {
+            Step::Wait(Error::Unreachable { owner })
         }
-        Err(LinkError::Unanswered) if routed.command.is_read() => {
-            Step::Wait(Error::Unreachable { owner: owner() })
-        }
-        Err(LinkError::Unanswered) => Step::Done(Err(Error::Unanswered { owner: owner() })),
+        (Err(error), None) if is_worth_a_journey(&error, routed) => Step::Wait(error),
+        (answer, _) => Step::Done(answer),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::member::{NodeId, NodeName, View};
 use crate::partition::{PartitionMap, Slot};
 use crate::peer::message::Refusal;
-use crate::peer::{Link, LinkError};
+use crate::peer::{Link, LinkError, Outcome};
 
 /// Where everything is.
 #[derive(Clone)]
@@ -31,14 +31,6 @@ pub struct Source {
     pub link: Option<Link>,
 }
 
-/// Who has a slot.
-pub enum Owner {
-    /// A node that can be reached.
-    Peer(Link),
-    /// A node that cannot be reached now, or is this one.
-    Away,
-}
-
 impl Routes {
     /// The routes of a node that is alone and sees nobody but itself in `view`.
     #[must_use]
@@ -53,14 +45,9 @@ impl Routes {
     }
 
     /// The way to the owner of a slot, if it can be reached.
-    pub(super) fn link(&self, slot: Slot) -> Option<&Link> {
-        self.links[self.index(slot)?].as_ref()
-    }
-
-    /// Who has a slot.
     #[must_use]
-    pub fn owner(&self, slot: Slot) -> Owner {
-        self.link(slot).cloned().map_or(Owner::Away, Owner::Peer)
+    pub fn link(&self, slot: Slot) -> Option<&Link> {
+        self.links[self.index(slot)?].as_ref()
     }
 
     /// The way to a member.
@@ -81,18 +68,22 @@ impl Routes {
             let unreachable = || Err(Error::Unreachable { owner: "nobody".into() });
             return commands.iter().map(|_| unreachable()).collect();
         };
-        let owner = || link.peer().name.as_str().into();
-        let slots: Vec<_> = commands.iter().map(|routed| routed.slot.0).collect();
-        let answers = link.run(commands).await.into_iter().zip(slots);
-        let answers = answers.map(|(outcome, slot)| match outcome {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(Refusal::Failed(error))) => Err(error),
-            Ok(Err(Refusal::Moved { .. })) => Err(Error::NotHere { slot }),
-            Ok(Err(Refusal::Later)) | Err(LinkError::NotSent) => {
-                Err(Error::Unreachable { owner: owner() })
-            }
-            Err(LinkError::Unanswered) => Err(Error::Unanswered { owner: owner() }),
-        });
-        answers.collect()
+        let slots: Vec<_> = commands.iter().map(|routed| routed.slot).collect();
+        let outcomes = link.run(commands).await.into_iter().zip(slots);
+        outcomes.map(|(outcome, slot)| answer_of(outcome, slot, link)).collect()
+    }
+}
+
+/// What came of a command that went over a link, in the words of the cache.
+pub(super) fn answer_of(outcome: Outcome, slot: Slot, link: &Link) -> Result<Reply, Error> {
+    let owner = || link.peer().name.as_str().into();
+    match outcome {
+        Ok(Ok(reply)) => Ok(reply),
+        Ok(Err(Refusal::Failed(error))) => Err(error),
+        Ok(Err(Refusal::Moved { .. })) => Err(Error::NotHere { slot: slot.0 }),
+        Ok(Err(Refusal::Later)) | Err(LinkError::NotSent) => {
+            Err(Error::Unreachable { owner: owner() })
+        }
+        Err(LinkError::Unanswered) => Err(Error::Unanswered { owner: owner() }),
     }
 }

@@ -34,20 +34,13 @@ impl TableReader {
             let len = step.found.len();
             let after = self.table.scan_bucket(Position(at), now, &is_wanted, &mut step.found);
             step.next = after.map(|position| Cursor(position.0));
-            bytes +=
-                step.found[len..].iter().map(|(key, known)| bytes_of(key, known)).sum::<usize>();
+            bytes += step.found[len..]
+                .iter()
+                .map(|(key, known)| key.as_bytes().len() + known.value_len())
+                .sum::<usize>();
         }
         step
     }
-}
-
-/// About what a key and what is known of it take.
-fn bytes_of(key: &Key, known: &Known) -> usize {
-    let value_len = match known {
-        Known::Entry(entry) => entry.value.len(),
-        Known::Deleted(..) => 0,
-    };
-    key.as_bytes().len() + value_len
 }
 
 impl Table {

@@ -1,7 +1,5 @@
 //! Peers that are cut off, hang or die.
 
-use std::time::Duration;
-
 use rustix::process::Signal;
 
 use crate::process::{Process, pair};
@@ -13,9 +11,9 @@ fn millis(said: &str) -> u64 {
 
 #[test]
 fn what_is_under_way_fails_at_once_when_the_peer_dies() {
-    let (mut first, second) = pair();
+    let (mut first, mut second) = pair();
     first.begin("get second@test slow");
-    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(second.hear(), "began to be slow");
     second.signal(Signal::KILL);
     let said = first.hear();
     assert!(said.contains("Unanswered"), "{said}");

@@ -35,7 +35,8 @@ impl Admission for Door {
 
 type Map = Arc<Mutex<HashMap<Key, Bytes>>>;
 
-/// Keeps values in a map. The key `slow` takes a second, and `panic` ends in a panic.
+/// Keeps values in a map. The key `slow` takes a second, which is said first, and `panic` ends in a
+/// panic.
 struct Keeper(Map);
 
 impl Answer for Keeper {
@@ -60,6 +61,7 @@ async fn run(map: Map, commands: Vec<Routed>) -> Response {
     let mut outcomes = vec![];
     for routed in commands {
         if routed.key().as_bytes() == b"slow" {
+            say("began to be slow");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         if routed.key().as_bytes() == b"panic" {

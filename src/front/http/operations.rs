@@ -57,13 +57,7 @@ pub(super) async fn crash(
     has_demo: bool,
     cache: &Cache,
 ) -> Result<Response, Refusal> {
-    if *method != Method::POST {
-        return Err(Refusal::method("POST"));
-    }
-    if !has_demo {
-        let message = "crashing actors is off; allowed: on a node started with --demo";
-        return Err(Refusal::new(StatusCode::FORBIDDEN, message));
-    }
+    only_demo("crashing actors", method, has_demo)?;
     cache.crash(child).await?;
     Ok(raw_json(StatusCode::ACCEPTED, Bytes::from_static(b"{}")))
 }
@@ -76,13 +70,7 @@ pub(super) fn disturb(
     has_demo: bool,
     cache: &Cache,
 ) -> Result<Response, Refusal> {
-    if *method != Method::POST {
-        return Err(Refusal::method("POST"));
-    }
-    if !has_demo {
-        let message = "disturbing connections is off; allowed: on a node started with --demo";
-        return Err(Refusal::new(StatusCode::FORBIDDEN, message));
-    }
+    only_demo("disturbing connections", method, has_demo)?;
     let params = Params::new(query);
     params.only(&["peer", "do"])?;
     let chaos = params.single("do")?.and_then(|name| chaos_of(&name));
@@ -106,6 +94,18 @@ fn chaos_of(name: &str) -> Option<Chaos> {
             delay.strip_suffix("ms")?.parse().ok().map(Duration::from_millis).map(Chaos::Delay)
         }
     }
+}
+
+/// What is for demonstrations is posted, to a node that was started for it.
+fn only_demo(what: &str, method: &Method, has_demo: bool) -> Result<(), Refusal> {
+    if *method != Method::POST {
+        return Err(Refusal::method("POST"));
+    }
+    if !has_demo {
+        let message = format!("{what} is off; allowed: on a node started with --demo");
+        return Err(Refusal::new(StatusCode::FORBIDDEN, message));
+    }
+    Ok(())
 }
 
 pub(super) fn only_get(method: &Method) -> Result<(), Refusal> {
