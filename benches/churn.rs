@@ -30,7 +30,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use smache::partition::{SLOTS, slot_of};
+use smache::entry::Key;
+use smache::partition::SLOTS;
 
 use load::{Load, Loss, Plan, Tally};
 use member::{Member, agreed, settle, wait_for, wait_until};
@@ -224,7 +225,8 @@ fn keys_of_slots() -> Vec<String> {
             break;
         }
         let key = format!("slot-{n}");
-        let place = &mut keys[usize::from(slot_of(key.as_bytes()).0)];
+        let Ok(slot) = Key::new(key.clone()).map(|key| key.slot()) else { continue };
+        let place = &mut keys[usize::from(slot.0)];
         if place.is_none() {
             *place = Some(key);
             left -= 1;

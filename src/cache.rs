@@ -81,7 +81,7 @@ impl Cache {
     /// The node that owns a key; `None` if it is this one.
     #[must_use]
     pub fn other_owner(&self, key: &Key) -> Option<NodeName> {
-        self.inner.router.other_owner(Router::slot_of(key))
+        self.inner.router.other_owner(key.slot())
     }
 
     /// Has one command done.

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use crate::entry::{Entry, Key, Known, MediaType, Millis, Version};
-use crate::partition::{Slot, slot_of};
+use crate::partition::Slot;
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl Routed {
     /// The command with the slot of its key.
     #[must_use]
     pub fn new(command: Command) -> Self {
-        Self { slot: slot_of(command.key().as_bytes()), command }
+        Self { slot: command.key().slot(), command }
     }
 
     /// The key it is about.

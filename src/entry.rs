@@ -3,20 +3,28 @@
 //! Everything here is plain data. Time comes in as an argument, so that whatever is decided from it
 //! can be repeated.
 
+mod slot;
+
 use std::fmt;
 
 use bytes::Bytes;
 
 pub use crate::clock::Millis;
+pub use slot::{SLOTS, Slot};
+
+use slot::slot_of;
+
 use crate::limits::{KEY_BYTES_MAX, NAMESPACE_BYTES_MAX, TAG_BYTES_MAX, TAGS_BYTES_MAX};
 
 /// The name of an entry: 1 to [`KEY_BYTES_MAX`] bytes, in a namespace.
 ///
-/// Two keys are the same only if namespace and bytes are the same.
+/// Two keys are the same only if namespace and bytes are the same. A key knows its [`Slot`], so that
+/// it is worked out once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     namespace: Namespace,
     bytes: Bytes,
+    slot: Slot,
 }
 
 /// The name of a key space: 1 to [`NAMESPACE_BYTES_MAX`] of `A-Z a-z 0-9 . _ -`.
@@ -148,7 +156,10 @@ impl Key {
         let bytes = bytes.into();
         match bytes.len() {
             0 => Err(NameError::KeyEmpty),
-            1..=KEY_BYTES_MAX => Ok(Self { namespace, bytes }),
+            1..=KEY_BYTES_MAX => {
+                let slot = slot_of(&bytes);
+                Ok(Self { namespace, bytes, slot })
+            }
             len => Err(NameError::KeyTooLong(len)),
         }
     }
@@ -161,28 +172,37 @@ impl Key {
     #[must_use]
     pub const fn from_static(name: &'static str) -> Self {
         assert!(!name.is_empty() && name.len() <= KEY_BYTES_MAX);
+        let slot = slot_of(name.as_bytes());
         let bytes = Bytes::from_static(name.as_bytes());
-        Self { namespace: Namespace(Bytes::new()), bytes }
+        Self { namespace: Namespace(Bytes::new()), bytes, slot }
     }
 
     /// The name under which the counter `name` moves between nodes: in a namespace that no client can
     /// name.
     #[must_use]
     pub fn of_counter(name: &Self) -> Self {
-        Self { namespace: Namespace(Bytes::from_static(COUNTERS)), bytes: name.bytes.clone() }
+        let namespace = Namespace(Bytes::from_static(COUNTERS));
+        Self { namespace, bytes: name.bytes.clone(), slot: name.slot }
     }
 
     /// The counter that moves under this name, if it is one.
     #[must_use]
     pub fn counter_name(&self) -> Option<Self> {
         let is_counter = self.namespace.0 == COUNTERS;
-        is_counter.then(|| Self { namespace: Namespace::default(), bytes: self.bytes.clone() })
+        let namespace = Namespace::default();
+        is_counter.then(|| Self { namespace, bytes: self.bytes.clone(), slot: self.slot })
     }
 
     /// The bytes of the key, without its namespace.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The part of the key space this key is in, whatever its namespace.
+    #[must_use]
+    pub fn slot(&self) -> Slot {
+        self.slot
     }
 
     /// The key space this key is in.

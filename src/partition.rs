@@ -1,7 +1,6 @@
 //! Which part of the key space a key is in, who owns it, and how it changes hands: pure data and
 //! decisions, like [`member`](crate::member).
 
-mod slot;
 mod slot_set;
 mod score;
 mod map;
@@ -12,5 +11,6 @@ mod handoff_tests;
 
 pub use handoff::{Handoff, HandoffAction, HandoffEvent};
 pub use map::PartitionMap;
-pub use slot::{SLOTS, Slot, slot_of};
 pub use slot_set::SlotSet;
+
+pub use crate::entry::{SLOTS, Slot};

@@ -17,7 +17,7 @@ use crate::command::{Command, Reply, Routed, Scope};
 use crate::entry::{Entry, Key, Known, Millis};
 use crate::error::Error;
 use crate::member::NodeName;
-use crate::partition::{Slot, slot_of};
+use crate::partition::Slot;
 use crate::shard::{Gate, Shard};
 
 pub use routes::{Routes, Source};
@@ -54,12 +54,6 @@ impl Router {
         assert!(!shards.is_empty(), "a node has one shard at least");
         let routes = ArcSwap::from_pointee(routes);
         Self { inner: Arc::new(Inner { shards, gate, routes, changes: watch::Sender::new(0) }) }
-    }
-
-    /// The slot of a key.
-    #[must_use]
-    pub fn slot_of(key: &Key) -> Slot {
-        slot_of(key.as_bytes())
     }
 
     /// The shard of a slot: all keys of a slot are in one shard.
@@ -113,7 +107,7 @@ impl Router {
     /// As [`Self::run_one`].
     #[inline]
     pub async fn get(&self, key: &Key, now: Millis) -> Result<Option<Entry>, Error> {
-        let slot = Self::slot_of(key);
+        let slot = key.slot();
         if let Some(found) = self.read(slot, key, now) {
             return Ok(found);
         }
@@ -266,7 +260,7 @@ impl Router {
     /// What is known under a key here, whoever owns it.
     #[must_use]
     pub fn known_here(&self, key: &Key) -> Option<Known> {
-        self.shard_of(Self::slot_of(key)).known(key)
+        self.shard_of(key.slot()).known(key)
     }
 
     /// Whether commands for `slot` are done here and nothing of it is elsewhere.

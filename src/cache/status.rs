@@ -8,7 +8,6 @@ use crate::cluster::{ClusterReport, MemberReport, PeerReport};
 use crate::entry::Key;
 use crate::member::PeerState;
 use crate::partition::SLOTS;
-use crate::router::Router;
 use crate::supervision::Kind;
 
 /// What a node does with requests.
@@ -249,7 +248,7 @@ impl Cache {
     pub fn explain(&self, key: &Key) -> Explanation {
         let now = clock::now();
         let router = &self.inner.router;
-        let slot = Router::slot_of(key);
+        let slot = key.slot();
         let other = router.other_owner(slot);
         let entry = router.shard_of(slot).peek(key, now);
         let left_ms = |end: crate::entry::Millis| end.0.saturating_sub(now.0);

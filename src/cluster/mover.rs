@@ -25,7 +25,7 @@ use crate::limits::{
     MOVE_SCAN_ENTRIES,
 };
 use crate::member::NodeId;
-use crate::partition::{Slot, SlotSet};
+use crate::partition::SlotSet;
 use crate::peer::Link;
 use crate::peer::message::{Moved, PushOutcome, Refusal, Response};
 use crate::router::{Router, Routes};
@@ -243,7 +243,7 @@ impl Pass {
     }
 
     fn is_wanted(&self, key: &Key) -> bool {
-        self.slots.contains(Router::slot_of(key))
+        self.slots.contains(key.slot())
     }
 
     async fn go_over(&mut self, shard: &Shard, routes: &Routes) {
@@ -266,7 +266,7 @@ impl Pass {
     }
 
     async fn add(&mut self, key: Key, known: Known, routes: &Routes) {
-        let slot = Router::slot_of(&key);
+        let slot = key.slot();
         let Some(link) = routes.link(slot).cloned() else {
             self.kept += 1;
             return self.left.insert(slot);
@@ -310,7 +310,7 @@ impl Pass {
         let mut taken = Vec::with_capacity(entries.len());
         let mut outcomes = outcomes.into_iter();
         for Moved { key, known } in entries {
-            let slot = Router::slot_of(&key);
+            let slot = key.slot();
             match outcomes.next() {
                 Some(PushOutcome::Taken | PushOutcome::Older) => {
                     let command = Command::Forget(key, known.version());
@@ -348,7 +348,7 @@ impl Shared {
 /// Takes over what a peer knows of keys that this node has now.
 pub(super) async fn receive(router: &Router, entries: Vec<Moved>) -> Response {
     let merge = |Moved { key, known }| {
-        let slot: Slot = Router::slot_of(&key);
+        let slot = key.slot();
         Routed { slot, command: Command::Merge(key, known) }
     };
     let outcomes = router.write_here(entries.into_iter().map(merge).collect()).await;

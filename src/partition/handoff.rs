@@ -43,8 +43,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Slot;
 use super::map::PartitionMap;
-use super::slot::Slot;
 use super::slot_set::SlotSet;
 use crate::limits::{CLAIM_PATIENCE, CLAIM_PAUSE, CLAIM_RETRY, SKEW_MAX, SOURCE_POLL};
 use crate::member::{Member, NodeId, Standing};

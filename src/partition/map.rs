@@ -1,8 +1,8 @@
 //! Who owns which slot: computed by every node from its view, and equal where views are.
 
 use super::score::{Node, Race, hash_slot};
-use super::slot::{SLOTS, Slot};
 use super::slot_set::SlotSet;
+use super::{SLOTS, Slot};
 use crate::member::{Member, NodeId, NodeName, Standing, View};
 
 /// Stands for no owner.

@@ -9,7 +9,7 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::slot::Slot;
+use super::Slot;
 
 /// Changes every assignment there is; chosen once so that common sets of names share evenly.
 const SEED: u64 = 7;

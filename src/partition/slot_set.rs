@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::slot::{SLOTS, Slot};
+use super::{SLOTS, Slot};
 
 const WORDS: usize = SLOTS as usize / 64;
 

@@ -15,22 +15,38 @@ pub struct Slot(pub u16);
 /// A `{` without a `}` after it, or with nothing in between, is not a tag. Redis Cluster
 /// specification, "Key distribution model" and "Hash tags".
 #[must_use]
-pub fn slot_of(key: &[u8]) -> Slot {
-    Slot(crc16(tag_of(key).unwrap_or(key)) % SLOTS)
+pub(super) const fn slot_of(key: &[u8]) -> Slot {
+    Slot(crc16(tag_of(key)) % SLOTS)
 }
 
-fn tag_of(key: &[u8]) -> Option<&[u8]> {
-    let open = key.iter().position(|byte| *byte == b'{')?;
-    let rest = &key[open + 1..];
-    let close = rest.iter().position(|byte| *byte == b'}')?;
-    (0 < close).then_some(&rest[..close])
+/// What stands in the first `{tag}` of a key, or all of it.
+const fn tag_of(key: &[u8]) -> &[u8] {
+    let Some(open) = find(key, 0, b'{') else { return key };
+    match find(key, open + 1, b'}') {
+        Some(close) if open + 1 < close => key.split_at(close).0.split_at(open + 1).1,
+        Some(_) | None => key,
+    }
 }
 
-fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc, byte| {
-        let index = usize::from((crc >> 8) as u8 ^ byte);
-        (crc << 8) ^ CRC16_TABLE[index]
-    })
+/// Where `byte` stands first from `at` on.
+const fn find(bytes: &[u8], mut at: usize, byte: u8) -> Option<usize> {
+    while at < bytes.len() {
+        if bytes[at] == byte {
+            return Some(at);
+        }
+        at += 1;
+    }
+    None
+}
+
+const fn crc16(bytes: &[u8]) -> u16 {
+    let mut crc: u16 = 0;
+    let mut at = 0;
+    while at < bytes.len() {
+        crc = (crc << 8) ^ CRC16_TABLE[((crc >> 8) as u8 ^ bytes[at]) as usize];
+        at += 1;
+    }
+    crc
 }
 
 const CRC16_POLYNOMIAL: u16 = 0x1021;
@@ -69,7 +85,7 @@ mod tests {
         assert_eq!(slot_of(b"foo{bar}{zap}"), slot_of(b"bar"));
         assert_eq!(slot_of(b"foo{{bar}}zap"), slot_of(b"{bar"));
         assert_ne!(slot_of(b"foo{}{bar}"), slot_of(b"bar"));
-        assert_eq!(tag_of(b"foo{}{bar}"), None);
-        assert_eq!(tag_of(b"foo{bar"), None);
+        assert_eq!(tag_of(b"foo{}{bar}"), b"foo{}{bar}");
+        assert_eq!(tag_of(b"foo{bar"), b"foo{bar");
     }
 }
