@@ -9,7 +9,6 @@ mod dials;
 mod discovery;
 mod keeper;
 mod mover;
-mod post;
 mod report;
 mod sight;
 mod task;
@@ -40,13 +39,12 @@ use crate::peer::{
 };
 use crate::router::{Hop, Router};
 use crate::shard::Gate;
-use crate::supervision::Supervisor;
+use crate::supervision::{Post, Supervisor};
 
 use dials::Dials;
 use discovery::DiscoveryMsg;
 use keeper::KeeperMsg;
 use mover::MoverMsg;
-use post::Post;
 use sight::Sight;
 
 pub use report::{ClusterReport, MemberReport, PeerReport};

@@ -5,9 +5,15 @@
 //! it and the node ends instead of pretending to work.
 
 mod budget;
+mod child;
+mod inbox;
+mod post;
 mod supervisor;
 mod tree;
 
 pub use budget::RestartBudget;
-pub use supervisor::{ChildSpec, CrashError, Running, Supervisor};
+pub use child::{ChildSpec, Orders, Running};
+pub use inbox::{Inbox, NotAdded, Place};
+pub use post::Post;
+pub use supervisor::{CrashError, Supervisor};
 pub use tree::{Child, ChildState, Kind, Tree};

@@ -17,7 +17,7 @@ use crate::limits::{FORM_AFTER, MEMBER_TICK};
 use crate::member::{Member, NodeId, RosterAction, RosterEvent, Standing, View};
 use crate::peer::TransportEvent;
 use crate::peer::message::{Request, Response};
-use crate::supervision::{ChildSpec, Kind, Running};
+use crate::supervision::{ChildSpec, Kind, Orders};
 
 pub(super) enum DiscoveryMsg {
     /// Time has passed.
@@ -52,17 +52,10 @@ struct DiscoveryState {
 
 /// How discovery is started.
 pub(super) fn child(shared: &Arc<Shared>) -> ChildSpec {
-    let shared = Arc::clone(shared);
-    ChildSpec::new("discovery", Kind::Discovery, move |supervisor| {
-        let shared = Arc::clone(&shared);
-        async move {
-            let args = Arc::clone(&shared);
-            let started =
-                DiscoveryActor::spawn_linked(None, DiscoveryActor, args, supervisor).await?;
-            shared.discovery.set(started.0.clone());
-            Ok(Running::new(started, || DiscoveryMsg::Crash))
-        }
-    })
+    let args = Arc::clone(shared);
+    let orders = Orders { first: None, crash: || DiscoveryMsg::Crash };
+    let make = move || (DiscoveryActor, Arc::clone(&args));
+    ChildSpec::of_actor("discovery", Kind::Discovery, &shared.discovery, &orders, make)
 }
 
 impl Actor for DiscoveryActor {

@@ -24,7 +24,7 @@ use crate::partition::{Handoff, HandoffAction, HandoffEvent, PartitionMap, SLOTS
 use crate::peer::message::{Request, Response};
 use crate::router::{Routes, Source};
 use crate::shard::{Passage, Shard};
-use crate::supervision::{ChildSpec, Kind, Running};
+use crate::supervision::{ChildSpec, Kind, Orders};
 
 pub(super) enum KeeperMsg {
     /// Time has passed.
@@ -76,16 +76,10 @@ struct Waiting {
 
 /// How the keeper is started.
 pub(super) fn child(shared: &Arc<Shared>) -> ChildSpec {
-    let shared = Arc::clone(shared);
-    ChildSpec::new("keeper", Kind::Keeper, move |supervisor| {
-        let shared = Arc::clone(&shared);
-        async move {
-            let args = Arc::clone(&shared);
-            let started = KeeperActor::spawn_linked(None, KeeperActor, args, supervisor).await?;
-            shared.keeper.set(started.0.clone());
-            Ok(Running::new(started, || KeeperMsg::Crash))
-        }
-    })
+    let args = Arc::clone(shared);
+    let orders = Orders { first: None, crash: || KeeperMsg::Crash };
+    let make = move || (KeeperActor, Arc::clone(&args));
+    ChildSpec::of_actor("keeper", Kind::Keeper, &shared.keeper, &orders, make)
 }
 
 /// Puts the claim of a peer to the keeper.

@@ -30,7 +30,7 @@ use crate::peer::Link;
 use crate::peer::message::{Moved, PushOutcome, Refusal, Response};
 use crate::router::{Router, Routes};
 use crate::shard::Shard;
-use crate::supervision::{ChildSpec, Kind, Running};
+use crate::supervision::{ChildSpec, Kind, Orders};
 use crate::table::Cursor;
 
 pub(super) enum MoverMsg {
@@ -71,18 +71,11 @@ pub(super) struct Passed {
 
 /// How the mover is started.
 pub(super) fn child(shared: &Arc<Shared>) -> ChildSpec {
-    let shared = Arc::clone(shared);
-    ChildSpec::new("mover", Kind::Mover, move |supervisor| {
-        let shared = Arc::clone(&shared);
-        async move {
-            let args = Arc::clone(&shared);
-            let started = MoverActor::spawn_linked(None, MoverActor, args, supervisor).await?;
-            shared.mover.set(started.0.clone());
-            // What the last mover left undone.
-            shared.mover.tell(MoverMsg::Work);
-            Ok(Running::new(started, || MoverMsg::Crash))
-        }
-    })
+    let args = Arc::clone(shared);
+    // What the last mover left undone.
+    let orders = Orders { first: Some(|| MoverMsg::Work), crash: || MoverMsg::Crash };
+    let make = move || (MoverActor, Arc::clone(&args));
+    ChildSpec::of_actor("mover", Kind::Mover, &shared.mover, &orders, make)
 }
 
 impl Actor for MoverActor {

@@ -25,7 +25,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ractor::Actor;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout;
@@ -34,7 +33,7 @@ use tracing::{info, warn};
 use crate::cache::Cache;
 use crate::limits::{HTTP_BACKLOG, HTTP_CONNECTIONS_MAX, HTTP_REFUSALS_MAX};
 use crate::metrics::HttpCounts;
-use crate::supervision::{ChildSpec, Kind, Running};
+use crate::supervision::{ChildSpec, Kind, Orders, Post};
 
 use actor::{DoorActor, DoorMsg};
 use routes::Context;
@@ -121,13 +120,9 @@ impl HttpDoor {
         });
 
         let door = Arc::clone(&shared);
-        let spec = ChildSpec::new("door-http", Kind::Door, move |supervisor| {
-            let door = Arc::clone(&door);
-            async move {
-                let started = DoorActor::spawn_linked(None, DoorActor, door, supervisor).await?;
-                Ok(Running::new(started, || DoorMsg::Crash))
-            }
-        });
+        let orders = Orders { first: None, crash: || DoorMsg::Crash };
+        let make = move || (DoorActor, Arc::clone(&door));
+        let spec = ChildSpec::of_actor("door-http", Kind::Door, &Post::default(), &orders, make);
         (Self { shared }, spec)
     }
 

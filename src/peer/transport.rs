@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ractor::{Actor, ActorRef, SpawnErr};
+use ractor::{ActorRef, SpawnErr};
 use ractor_cluster::NodeServerMessage;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, broadcast};
@@ -30,7 +30,7 @@ use crate::limits::{
     SESSION_READY_TIMEOUT,
 };
 use crate::member::{Boot, Member, NodeId, Standing};
-use crate::supervision::{ChildSpec, Kind, Running, Supervisor};
+use crate::supervision::{ChildSpec, Kind, Orders, Post, Supervisor};
 
 use meet::Met;
 use refusals::Refusals;
@@ -267,15 +267,11 @@ impl Transport {
 
 /// The gateway with its accept loop, as a child.
 fn door_spec(shared: &Arc<Shared>) -> ChildSpec {
-    let shared = Arc::clone(shared);
-    ChildSpec::new("door-peer", Kind::Door, move |supervisor| {
-        let shared = Arc::clone(&shared);
-        async move {
-            let started =
-                GatewayActor::spawn_linked(None, GatewayActor, shared, supervisor).await?;
-            Ok(Running::new(started, || GatewayMsg::Crash))
-        }
-    })
+    let args = Arc::clone(shared);
+    let orders = Orders { first: None, crash: || GatewayMsg::Crash };
+    let make = move || (GatewayActor, Arc::clone(&args));
+    // Peers find it by its group, and nobody here speaks to it.
+    ChildSpec::of_actor("door-peer", Kind::Door, &Post::default(), &orders, make)
 }
 
 impl Shared {

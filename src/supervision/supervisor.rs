@@ -1,12 +1,9 @@
 //! The supervisor: an actor that starts its children in order and restarts those that end.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use ractor::concurrency::JoinHandle;
 use ractor::rpc::CallResult;
 use ractor::{
     Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr, SupervisionEvent,
@@ -15,26 +12,10 @@ use tokio::sync::watch;
 use tracing::{error, warn};
 
 use super::budget::RestartBudget;
-use super::tree::{Child, ChildState, Kind, Tree};
+use super::child::{ChildSpec, Running};
+use super::tree::{Child, ChildState, Tree};
 use crate::clock::{self, Millis};
 use crate::limits::{CHILD_STOP_TIMEOUT, RESTART_WINDOW, RESTARTS_MAX, SUPERVISOR_CALL_TIMEOUT};
-
-/// How to start one child, as often as needed.
-pub struct ChildSpec {
-    name: String,
-    kind: Kind,
-    start: StartFn,
-}
-
-type StartFn = Box<dyn Fn(ActorCell) -> StartFuture + Send + Sync>;
-type StartFuture = Pin<Box<dyn Future<Output = Result<Running, SpawnErr>> + Send>>;
-
-/// A child that was started.
-pub struct Running {
-    cell: ActorCell,
-    task: JoinHandle<()>,
-    crash: Box<dyn Fn() + Send + Sync>,
-}
 
 /// A supervisor as others hold it. Clones are the same supervisor.
 #[derive(Clone)]
@@ -58,37 +39,6 @@ pub enum CrashError {
     /// The supervisor did not answer, as the node is stopping.
     #[error("the supervisor is stopping")]
     Stopping,
-}
-
-impl ChildSpec {
-    /// A child that `start` starts, linked to the supervisor it is given.
-    pub fn new<F, Started>(name: impl Into<String>, kind: Kind, start: F) -> Self
-    where
-        F: Fn(ActorCell) -> Started + Send + Sync + 'static,
-        Started: Future<Output = Result<Running, SpawnErr>> + Send + 'static,
-    {
-        let start: StartFn = Box::new(move |supervisor| Box::pin(start(supervisor)));
-        Self { name: name.into(), kind, start }
-    }
-}
-
-impl Running {
-    /// What `spawn_linked` returned of an actor that has no message to crash it: it is killed.
-    pub fn killed<Msg: ractor::Message>((actor, task): (ActorRef<Msg>, JoinHandle<()>)) -> Self {
-        let cell = actor.get_cell();
-        Self { cell, task, crash: Box::new(move || actor.kill()) }
-    }
-
-    /// What `spawn_linked` returned, and the message that makes this actor panic.
-    pub fn new<Msg: ractor::Message>(
-        (actor, task): (ActorRef<Msg>, JoinHandle<()>),
-        crash: fn() -> Msg,
-    ) -> Self {
-        let cell = actor.get_cell();
-        // A child that is gone already needs no crash.
-        let crash = Box::new(move || drop(actor.cast(crash())));
-        Self { cell, task, crash }
-    }
 }
 
 impl Supervisor {
