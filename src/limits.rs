@@ -353,6 +353,9 @@ pub const HELLO_BYTES_MAX: usize = 4 * 1024;
 /// Name of a cluster, in bytes.
 pub const CLUSTER_NAME_BYTES_MAX: usize = 64;
 
+/// The version of a peer's software as it says it, in bytes.
+pub const SOFTWARE_VERSION_BYTES_MAX: usize = 32;
+
 /// Connections at a time that have not said who they are; one over it is closed.
 pub const HELLO_CONNECTIONS_MAX: usize = 256;
 

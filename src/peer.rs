@@ -8,6 +8,7 @@
 
 pub mod codec;
 pub mod message;
+pub mod protocol;
 
 mod chaos;
 mod hello;

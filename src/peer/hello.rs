@@ -7,6 +7,10 @@
 //!   | -- proof -----------------------------> |   or refusal
 //!   | <------------- accept: proof, floor --- |   or refusal
 //! ```
+//! A hello begins with what every version reads: a magic, the first and the last protocol its sender
+//! speaks, and the length of the record that follows. What a later version adds behind the record is
+//! passed over. Both go on in the greatest protocol they have in common.
+//!
 //! A proof is the HMAC-SHA-256, under the cookie, of the prover's role and both hellos as they were
 //! sent. The dialer proves first, so that an acceptor gives nothing to guess the cookie by to who does
 //! not know it. Roles keep a proof from being sent back, and nonces from being used again; a node that
@@ -18,9 +22,12 @@
 use aws_lc_rs::hmac;
 
 use super::codec;
-use super::message::{HelloRecord, PROTOCOL};
+use super::message::HelloRecord;
+use super::protocol::Protocols;
 use crate::config::Secret;
-use crate::limits::{CLUSTER_NAME_BYTES_MAX, HELLO_BYTES_MAX, PEER_TEXT_BYTES_MAX};
+use crate::limits::{
+    CLUSTER_NAME_BYTES_MAX, HELLO_BYTES_MAX, PEER_TEXT_BYTES_MAX, SOFTWARE_VERSION_BYTES_MAX,
+};
 use crate::member::{Member, NameTaken};
 
 /// Why there is no session with a peer, said by one side to the other.
@@ -32,8 +39,8 @@ pub enum Refused {
     /// The nodes are of different clusters; this is the one that refuses.
     #[error("other cluster {0}")]
     Cluster(String),
-    /// The nodes have no protocol in common.
-    #[error("protocol {0}")]
+    /// The nodes have no protocol in common; these are the ranges of both.
+    #[error("no common protocol: {0}")]
     Protocol(String),
     /// The peer is this very run of this node.
     #[error("is this node itself")]
@@ -70,8 +77,19 @@ pub enum HelloError {
 pub(super) struct Local {
     pub(super) me: Member,
     pub(super) cluster: String,
+    pub(super) protocols: Protocols,
     pub(super) key: hmac::Key,
     pub(super) has_cookie: bool,
+}
+
+/// A peer by what it said of itself, and what can be spoken with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Introduced {
+    pub(super) member: Member,
+    /// The greatest protocol of both.
+    pub(super) protocol: u16,
+    /// The version of its software, for people.
+    pub(super) version: String,
 }
 
 /// One message of a HELLO: its kind, two bytes of length, its body.
@@ -107,9 +125,9 @@ pub(super) const HEADER_BYTES: usize = 3;
 const NONCE_BYTES: usize = 32;
 const PROOF_BYTES: usize = 32;
 const FLOOR_BYTES: usize = 8;
+/// The version of this software, as it is said to peers.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 const MAGIC: &[u8; 6] = b"smache";
-/// What a hello has before its record: the magic, the first and the last protocol it can.
-const PREFIX_BYTES: usize = MAGIC.len() + 2 * 2;
 
 const HELLO: u8 = 1;
 const PROOF: u8 = 2;
@@ -126,13 +144,15 @@ impl Local {
     pub(super) fn new(me: Member, cluster: String, cookie: Option<&Secret>) -> Self {
         let secret = cookie.map_or(&[][..], Secret::as_bytes);
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-        Self { me, cluster, key, has_cookie: cookie.is_some() }
+        let protocols = Protocols::OURS;
+        Self { me, cluster, protocols, key, has_cookie: cookie.is_some() }
     }
 
     /// The same for a node that says something else of itself.
     pub(super) fn with(&self, me: Member) -> Self {
-        let Self { me: _, cluster, key, has_cookie } = self;
-        Self { me, cluster: cluster.clone(), key: key.clone(), has_cookie: *has_cookie }
+        let Self { me: _, cluster, protocols, key, has_cookie } = self;
+        let (cluster, key) = (cluster.clone(), key.clone());
+        Self { me, cluster, protocols: *protocols, key, has_cookie: *has_cookie }
     }
 
     fn hello(&self, nonce: [u8; NONCE_BYTES]) -> Result<Frame, HelloError> {
@@ -146,40 +166,27 @@ impl Local {
             weight,
             standing,
             has_cookie: self.has_cookie,
+            version: VERSION.to_owned(),
             nonce,
         };
-        let mut body = Vec::with_capacity(256);
-        body.extend_from_slice(MAGIC);
-        body.extend_from_slice(&PROTOCOL.to_be_bytes());
-        body.extend_from_slice(&PROTOCOL.to_be_bytes());
-        let record = codec::encode(&record, 256).map_err(|_| HelloError::Garbled("too long"))?;
-        body.extend_from_slice(&record);
+        let too_long = HelloError::Garbled("too long");
+        let record = codec::encode(&record, 256).map_err(|_| too_long.clone())?;
+        let len = u16::try_from(record.len()).map_err(|_| too_long)?.to_be_bytes();
+        let body = [&MAGIC[..], &self.protocols.to_bytes(), &len, &record].concat();
         Ok(Frame::new(HELLO, &body))
     }
 
     /// Who said hello, if it may go on.
-    fn meet(&self, frame: &Frame) -> Result<Member, HelloError> {
-        let body = frame.expect(HELLO)?;
-        let Some((prefix, record)) = body.split_at_checked(PREFIX_BYTES) else {
-            return Err(HelloError::Garbled("hello is too short"));
+    fn meet(&self, frame: &Frame) -> Result<Introduced, HelloError> {
+        let (theirs, record) = split_hello(frame.expect(HELLO)?)?;
+        let ours = self.protocols;
+        // Before anything else is read: it may be written in a way that is not known here.
+        let Some(protocol) = ours.greatest_common(theirs) else {
+            let ranges =
+                format!("the one refused speaks {theirs}, the one that refuses speaks {ours}");
+            return Err(HelloError::Here(Refused::Protocol(ranges)));
         };
-        let Some(&[min_high, min_low, max_high, max_low]) = prefix.strip_prefix(MAGIC) else {
-            return Err(HelloError::Garbled("hello is of something else"));
-        };
-        let min = u16::from_be_bytes([min_high, min_low]);
-        let max = u16::from_be_bytes([max_high, max_low]);
-        if !(min..=max).contains(&PROTOCOL) {
-            let protocols = format!("{min}..{max}, here {PROTOCOL}..{PROTOCOL}");
-            return Err(HelloError::Here(Refused::Protocol(protocols)));
-        }
-        let record: HelloRecord =
-            codec::decode(record).map_err(|_| HelloError::Garbled("hello cannot be read"))?;
-        let is_short = [&record.addr, &record.http, &record.cluster]
-            .iter()
-            .all(|text| text.bytes().all(|byte| byte.is_ascii_graphic()));
-        if !is_short || CLUSTER_NAME_BYTES_MAX < record.cluster.len() {
-            return Err(HelloError::Garbled("hello names no places"));
-        }
+        let record = read_record(record)?;
         if record.id.boot == self.me.id.boot {
             return Err(HelloError::Here(Refused::Itself));
         }
@@ -190,8 +197,9 @@ impl Local {
         if record.has_cookie != self.has_cookie {
             return Err(HelloError::Here(Refused::Cookie));
         }
-        let HelloRecord { id, incarnation, addr, http, weight, standing, .. } = record;
-        Ok(Member { id, incarnation, addr, http, weight, standing })
+        let HelloRecord { id, incarnation, addr, http, weight, standing, version, .. } = record;
+        let member = Member { id, incarnation, addr, http, weight, standing };
+        Ok(Introduced { member, protocol, version })
     }
 
     fn proof(&self, role: &[u8], transcript: &Transcript, rest: &[u8]) -> hmac::Tag {
@@ -227,7 +235,7 @@ impl Dialer {
         self,
         local: &Local,
         answer: &Frame,
-    ) -> Result<(DialerProving, Member, Frame), HelloError> {
+    ) -> Result<(DialerProving, Introduced, Frame), HelloError> {
         let peer = local.meet(answer)?;
         let transcript = Transcript::new(&self.hello, answer);
         let proof = local.proof(ROLE_DIALER, &transcript, &[]);
@@ -286,7 +294,7 @@ impl Acceptor {
         local: &Local,
         nonce: [u8; 32],
         hello: &Frame,
-    ) -> Result<(Self, Member, Frame), HelloError> {
+    ) -> Result<(Self, Introduced, Frame), HelloError> {
         let peer = local.meet(hello)?;
         let answer = local.hello(nonce)?;
         let transcript = Transcript::new(hello, &answer);
@@ -386,6 +394,39 @@ impl Frame {
             Some(([REFUSE, ..], body)) => Err(HelloError::There(read_refusal(body)?)),
             Some(_) | None => Err(HelloError::Garbled("another message was due")),
         }
+    }
+}
+
+/// The protocols of who says hello, and its record.
+fn split_hello(body: &[u8]) -> Result<(Protocols, &[u8]), HelloError> {
+    let Some(rest) = body.strip_prefix(MAGIC) else {
+        return Err(HelloError::Garbled("hello is of something else"));
+    };
+    let too_short = HelloError::Garbled("hello is too short");
+    let Some((range, rest)) = rest.split_first_chunk() else { return Err(too_short) };
+    let Some(protocols) = Protocols::from_bytes(*range) else {
+        return Err(HelloError::Garbled("hello has no protocol"));
+    };
+    // One of another protocol may go on in another way, and is told why it cannot.
+    let record = rest.split_first_chunk().and_then(|(len, rest)| {
+        let len = usize::from(u16::from_be_bytes(*len));
+        rest.get(..len)
+    });
+    Ok((protocols, record.unwrap_or_default()))
+}
+
+/// What is said in a hello, if it can be true.
+fn read_record(record: &[u8]) -> Result<HelloRecord, HelloError> {
+    let record: HelloRecord =
+        codec::decode(record).map_err(|_| HelloError::Garbled("hello cannot be read"))?;
+    let HelloRecord { addr, http, cluster, version, .. } = &record;
+    let texts = [addr, http, cluster, version];
+    let is_plain = texts.iter().all(|text| text.bytes().all(|byte| byte.is_ascii_graphic()));
+    let is_short =
+        cluster.len() <= CLUSTER_NAME_BYTES_MAX && version.len() <= SOFTWARE_VERSION_BYTES_MAX;
+    match is_plain && is_short {
+        true => Ok(record),
+        false => Err(HelloError::Garbled("hello names no places")),
     }
 }
 

@@ -107,6 +107,18 @@ impl Link {
         &self.inner.session.peer.id
     }
 
+    /// The protocol that the peer and this node speak: nothing of a newer one may be sent.
+    #[must_use]
+    pub fn protocol(&self) -> u16 {
+        self.inner.session.protocol()
+    }
+
+    /// The version of the peer's software, for people.
+    #[must_use]
+    pub fn peer_version(&self) -> &str {
+        self.inner.session.peer_version()
+    }
+
     /// Has the peer do commands, in order, and returns what became of each, in order.
     ///
     /// More than fit into one message go one message after the other.

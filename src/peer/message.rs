@@ -3,7 +3,7 @@
 //! What a node asks and answers is written here in the words of the cache. How those words look on the
 //! wire is said by the definitions below them, apart from the types themselves, so that no other
 //! module has to know that there is a wire: a type that changes does not compile until its definition
-//! here changes too, and with it [`PROTOCOL`]. Names that come in are checked again, as if a client
+//! here changes too, and with it the [`protocol`](super::protocol). Names that come in are checked again, as if a client
 //! had sent them.
 
 mod form;
@@ -23,9 +23,6 @@ use wire::{
     BootForm, ErrorWire, KeyForm, KnownWire, NodeIdForm, NodeNameForm, OutcomeForm, RoutedForm,
     StandingWire, TakenForm,
 };
-
-/// The version of everything in this module. Nodes that share none do not talk.
-pub const PROTOCOL: u16 = 1;
 
 /// What one node asks another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -195,6 +192,8 @@ pub(super) struct HelloRecord {
     #[serde(with = "StandingWire")]
     pub(super) standing: Standing,
     pub(super) has_cookie: bool,
+    #[serde(with = "TextForm")]
+    pub(super) version: String,
     pub(super) nonce: [u8; 32],
 }
 

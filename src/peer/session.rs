@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use super::gateway::GatewayMsg;
+use super::hello::Introduced;
 use super::stream::StreamControl;
 use crate::limits::{GATEWAY_ATTEMPTS_MAX, GATEWAY_PAUSE, LINK_STUCK_TIMEOUT, PEER_REQUESTS_MAX};
 use crate::member::Member;
@@ -18,6 +19,10 @@ pub(super) struct Session {
     /// Tells this session from all others of this run.
     pub(super) serial: u64,
     pub(super) peer: Member,
+    /// What is spoken over it.
+    protocol: u16,
+    /// The version of the peer's software.
+    version: String,
     /// Requests of the peer that may be under way here.
     pub(super) requests: Arc<Semaphore>,
     control: Arc<StreamControl>,
@@ -30,16 +35,29 @@ pub(super) struct Session {
 struct Gateway(ActorRef<GatewayMsg>);
 
 impl Session {
-    pub(super) fn new(serial: u64, peer: Member, control: Arc<StreamControl>) -> Self {
+    pub(super) fn new(serial: u64, peer: Introduced, control: Arc<StreamControl>) -> Self {
+        let Introduced { member, protocol, version } = peer;
         Self {
             serial,
-            peer,
+            peer: member,
+            protocol,
+            version,
             requests: Arc::new(Semaphore::new(PEER_REQUESTS_MAX)),
             control,
             gateway: ArcSwapOption::empty(),
             reason: OnceLock::new(),
             has_ended: watch::Sender::new(false),
         }
+    }
+
+    /// The protocol that both sides speak: nothing of a newer one may be sent.
+    pub(super) fn protocol(&self) -> u16 {
+        self.protocol
+    }
+
+    /// The version of the peer's software, for people.
+    pub(super) fn peer_version(&self) -> &str {
+        &self.version
     }
 
     /// Sends a request and returns where its response will be; `None` if there is nobody to send it

@@ -220,7 +220,7 @@ impl Transport {
             }
             Err(_) => return Err(DialError::TimedOut),
         };
-        let dialed = Dialed { peer: met.peer.clone(), floor: met.floor };
+        let dialed = Dialed { peer: met.peer.member.clone(), floor: met.floor };
         if shared.open(met, Side::Dialer).await {
             return Ok(dialed);
         }
@@ -328,8 +328,8 @@ impl Shared {
             // Its name has to be free in the tree and in `ractor_cluster`.
             drop(timeout(SESSION_END_TIMEOUT, session.ended()).await);
         }
-        let disturbance = self.disturbances.of(peer.id.name.as_str());
-        let label = format!("{}/{}", peer.id, slot.serial());
+        let disturbance = self.disturbances.of(peer.member.id.name.as_str());
+        let label = format!("{}/{}", peer.member.id, slot.serial());
         let (stream, control) = PeerStream::new(stream, label, disturbance);
         let session = Arc::new(Session::new(slot.serial(), peer, control));
         let Some(ready) = self.sessions.begin(&slot, Arc::clone(&session)) else { return false };
@@ -343,7 +343,8 @@ impl Shared {
         };
         session.find_gateway();
         if is_ready && self.start_link(&session).await {
-            debug!(peer = %session.peer.id, addr = session.peer.addr, "connected");
+            let (protocol, version) = (session.protocol(), session.peer_version());
+            debug!(peer = %session.peer.id, addr = session.peer.addr, protocol, version, "connected");
             return true;
         }
         session.kill("no session came of the connection");

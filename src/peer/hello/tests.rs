@@ -34,9 +34,10 @@ fn both_sides_learn_who_the_other_is_and_the_dialer_its_floor() {
     let (a, b) = nodes();
     let (dialing, hello) = Dialer::start(&a, [1; 32]).unwrap();
     let (acceptor, dialer, answer) = Acceptor::meet(&b, [2; 32], &hello).unwrap();
-    assert_eq!(dialer, a.me);
+    assert_eq!(dialer.member, a.me);
     let (proving, acceptor_info, proof) = dialing.meet(&a, &answer).unwrap();
-    assert_eq!(acceptor_info, b.me);
+    assert_eq!(acceptor_info.member, b.me);
+    assert_eq!(acceptor_info.version, env!("CARGO_PKG_VERSION"));
     let accept = acceptor.check(&b, &proof).unwrap().accept(&b, 41);
     assert_eq!(proving.finish(&a, &accept), Ok(41));
 }
@@ -80,16 +81,81 @@ fn a_node_that_meets_itself_proves_nothing() {
     assert_eq!(dialing.meet(&a, &a.hello([2; 32]).unwrap()).err(), itself);
 }
 
+fn speaking(mut local: Local, min: u16, max: u16) -> Local {
+    local.protocols = Protocols::new(min, max).unwrap();
+    local
+}
+
+/// The hello of `local`, with its record as `change` makes it.
+fn hello_with(local: &Local, change: impl FnOnce(&mut HelloRecord)) -> Frame {
+    let hello = local.hello([1; 32]).unwrap();
+    let (_, record) = split_hello(hello.expect(HELLO).unwrap()).unwrap();
+    let mut record = read_record(record).unwrap();
+    change(&mut record);
+    let record = codec::encode(&record, 0).unwrap();
+    let len = u16::try_from(record.len()).unwrap().to_be_bytes();
+    Frame::new(HELLO, &[&MAGIC[..], &local.protocols.to_bytes(), &len, &record].concat())
+}
+
 #[test]
-fn a_node_of_another_protocol_is_told_both() {
+fn both_sides_go_on_in_the_greatest_protocol_they_have_in_common() {
+    for (ours, theirs, common) in
+        [((2, 2), (2, 3), 2), ((2, 3), (2, 3), 3), ((1, 4), (3, 9), 4), ((7, 9), (5, 8), 8)]
+    {
+        let (a, b) = nodes();
+        let (a, b) = (speaking(a, ours.0, ours.1), speaking(b, theirs.0, theirs.1));
+        let (dialing, hello) = Dialer::start(&a, [1; 32]).unwrap();
+        let (_, dialer, answer) = Acceptor::meet(&b, [2; 32], &hello).unwrap();
+        let (_, acceptor, _) = dialing.meet(&a, &answer).unwrap();
+        assert_eq!((dialer.protocol, acceptor.protocol), (common, common));
+    }
+}
+
+#[test]
+fn nodes_without_a_common_protocol_both_learn_both_ranges() {
     let (a, b) = nodes();
-    let Frame(mut hello) = a.hello([1; 32]).unwrap();
-    hello[HEADER_BYTES + MAGIC.len()..HEADER_BYTES + PREFIX_BYTES].copy_from_slice(&[0, 3, 0, 4]);
-    let refused = Refused::Protocol("3..4, here 1..1".to_owned());
-    let met = Acceptor::meet(&b, [2; 32], &Frame(hello));
+    let (a, b) = (speaking(a, 3, 4), speaking(b, 1, 2));
+    let ranges = "the one refused speaks 3..=4, the one that refuses speaks 1..=2";
+    let refused = Refused::Protocol(ranges.to_owned());
+    let (dialing, hello) = Dialer::start(&a, [1; 32]).unwrap();
+    let met = Acceptor::meet(&b, [2; 32], &hello);
     assert_eq!(met.err(), Some(HelloError::Here(refused.clone())));
-    let told = Frame::refuse(&refused);
-    assert_eq!(told.expect(HELLO), Err(HelloError::There(refused)));
+    let told = dialing.meet(&a, &Frame::refuse(&refused));
+    assert_eq!(told.err(), Some(HelloError::There(refused)));
+}
+
+#[test]
+fn the_range_is_read_before_whatever_else_another_protocol_says() {
+    let (a, _) = nodes();
+    for rest in [&b""[..], b"\0", b"in words that are not known here"] {
+        let body = [&MAGIC[..], &[0, 200, 0, 201], rest].concat();
+        let (dialing, _) = Dialer::start(&a, [1; 32]).unwrap();
+        let Err(HelloError::Here(Refused::Protocol(ranges))) =
+            dialing.meet(&a, &Frame::new(HELLO, &body)).map(drop)
+        else {
+            panic!("it went on");
+        };
+        assert!(ranges.contains("200..=201"), "{ranges}");
+    }
+}
+
+#[test]
+fn what_a_later_version_adds_to_its_hello_is_passed_over() {
+    let (a, b) = nodes();
+    let Frame(hello) = a.hello([1; 32]).unwrap();
+    let longer = Frame::new(HELLO, &[&hello[HEADER_BYTES..], b"and more"].concat());
+    let (_, peer, _) = Acceptor::meet(&b, [2; 32], &longer).unwrap();
+    assert_eq!(peer.member, a.me);
+}
+
+#[test]
+fn a_version_is_short_and_plain() {
+    let (a, b) = nodes();
+    for version in ["1".repeat(SOFTWARE_VERSION_BYTES_MAX + 1), "1.0\n".to_owned()] {
+        let hello = hello_with(&a, |record| record.version = version);
+        let met = Acceptor::meet(&b, [2; 32], &hello);
+        assert!(matches!(met.map(drop), Err(HelloError::Garbled(_))));
+    }
 }
 
 proptest! {

@@ -10,14 +10,14 @@ use super::Shared;
 use super::sessions::Taken;
 use crate::limits::HELLO_TIMEOUT;
 use crate::member::Member;
-use crate::peer::hello::{Acceptor, Dialer, Frame, HEADER_BYTES, HelloError, Refused};
+use crate::peer::hello::{Acceptor, Dialer, Frame, HEADER_BYTES, HelloError, Introduced, Refused};
 use crate::peer::session::Session;
 use crate::peer::stream;
 
 /// A connection whose HELLO went well.
 pub(super) struct Met {
     pub(super) stream: TcpStream,
-    pub(super) peer: Member,
+    pub(super) peer: Introduced,
     pub(super) slot: Taken,
     /// The incarnation the dialer has to exceed.
     pub(super) floor: u64,
@@ -30,26 +30,26 @@ impl Shared {
     pub(super) async fn dial_hello(&self, mut stream: TcpStream) -> Result<Met, HelloError> {
         let met = self.dial_hello_on(&mut stream).await;
         let (peer, slot, floor) = tell(met, &mut stream).await?;
-        let replaced = self.sessions.of_name(peer.id.name.as_str());
+        let replaced = self.sessions.of_name(peer.member.id.name.as_str());
         Ok(Met { stream, peer, slot, floor, replaced })
     }
 
     async fn dial_hello_on(
         &self,
         stream: &mut TcpStream,
-    ) -> Result<(Member, Taken, u64), HelloError> {
+    ) -> Result<(Introduced, Taken, u64), HelloError> {
         let local = self.local();
         stream::set_up(stream).map_err(|_| HelloError::Broken)?;
         let (dialer, hello) = Dialer::start(&local, nonce()?)?;
         write(stream, &hello).await?;
         let (proving, peer, proof) = dialer.meet(&local, &read(stream).await?)?;
-        self.stall_if_cut(&peer).await;
-        let slot = self.sessions.begin_dial(&peer.id, self.next_serial());
+        self.stall_if_cut(&peer.member).await;
+        let slot = self.sessions.begin_dial(&peer.member.id, self.next_serial());
         let slot = slot.map_err(HelloError::Here)?;
         write(stream, &proof).await?;
         let floor = proving.finish(&local, &read(stream).await?)?;
         // A run that was replaced may still answer where it was dialled.
-        let admitted = self.admission.admit(&peer);
+        let admitted = self.admission.admit(&peer.member);
         admitted.map_err(|taken| HelloError::Here(Refused::NameTaken(taken)))?;
         Ok((peer, slot, floor))
     }
@@ -58,7 +58,7 @@ impl Shared {
     pub(super) async fn accept_hello(&self, mut stream: TcpStream) -> Result<Met, HelloError> {
         let met = self.accept_hello_on(&mut stream).await;
         let (peer, slot, floor) = tell(met, &mut stream).await?;
-        let mut replaced = self.sessions.of_name(peer.id.name.as_str());
+        let mut replaced = self.sessions.of_name(peer.member.id.name.as_str());
         replaced.retain(|session| session.serial != slot.serial());
         Ok(Met { stream, peer, slot, floor, replaced })
     }
@@ -66,21 +66,21 @@ impl Shared {
     async fn accept_hello_on(
         &self,
         stream: &mut TcpStream,
-    ) -> Result<(Member, Taken, u64), HelloError> {
+    ) -> Result<(Introduced, Taken, u64), HelloError> {
         let local = self.local();
         stream::set_up(stream).map_err(|_| HelloError::Broken)?;
         let (acceptor, peer, hello) = Acceptor::meet(&local, nonce()?, &read(stream).await?)?;
         write(stream, &hello).await?;
         let accepting = acceptor.check(&local, &read(stream).await?)?;
-        self.stall_if_cut(&peer).await;
-        let floor = match self.admission.admit(&peer) {
+        self.stall_if_cut(&peer.member).await;
+        let floor = match self.admission.admit(&peer.member) {
             Ok(floor) => floor,
             Err(taken) => {
                 write(stream, &accepting.refuse_name(&local, &taken)).await?;
                 return Err(HelloError::Here(Refused::NameTaken(taken)));
             }
         };
-        let slot = self.sessions.begin_accept(&self.id, &peer.id, self.next_serial());
+        let slot = self.sessions.begin_accept(&self.id, &peer.member.id, self.next_serial());
         let slot = slot.map_err(HelloError::Here)?;
         write(stream, &accepting.accept(&local, floor)).await?;
         Ok((peer, slot, floor))

@@ -10,9 +10,12 @@ use tracing::{debug, warn};
 use crate::limits::{HELLO_LOG_PAUSE, HELLO_LOGS_MAX};
 use crate::peer::hello::{HelloError, Refused};
 
+/// Who refused, and what is the same for all connections that fail alike.
+type Kind = (&'static str, &'static str);
+
 /// When what was logged last.
 #[derive(Default)]
-pub(super) struct Refusals(Mutex<HashMap<(IpAddr, &'static str), Instant>>);
+pub(super) struct Refusals(Mutex<HashMap<(IpAddr, Kind), Instant>>);
 
 impl Refusals {
     /// Logs why there is no session with who is at `addr`, unless that was done a moment ago.
@@ -29,7 +32,7 @@ impl Refusals {
         }
     }
 
-    fn is_due(&self, addr: IpAddr, kind: &'static str, now: Instant) -> bool {
+    fn is_due(&self, addr: IpAddr, kind: Kind, now: Instant) -> bool {
         // Nothing that can panic is done under the lock.
         let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if HELLO_LOGS_MAX <= logged.len() {
@@ -45,19 +48,23 @@ impl Refusals {
 }
 
 /// What is the same for all connections of one address that fail alike.
-fn kind(error: &HelloError) -> &'static str {
+fn kind(error: &HelloError) -> Kind {
     match error {
-        HelloError::Here(refused) => match refused {
-            Refused::Cookie => "cookie",
-            Refused::Cluster(_) => "cluster",
-            Refused::Protocol(_) => "protocol",
-            Refused::Itself => "itself",
-            Refused::AlreadyConnected => "connected",
-            Refused::Full => "full",
-            Refused::NameTaken(_) => "name",
-        },
-        HelloError::There(_) => "there",
-        HelloError::Garbled(_) => "garbled",
-        HelloError::Broken => "broken",
+        HelloError::Here(refused) => ("here", kind_of(refused)),
+        HelloError::There(refused) => ("there", kind_of(refused)),
+        HelloError::Garbled(_) => ("here", "garbled"),
+        HelloError::Broken => ("here", "broken"),
+    }
+}
+
+fn kind_of(refused: &Refused) -> &'static str {
+    match refused {
+        Refused::Cookie => "cookie",
+        Refused::Cluster(_) => "cluster",
+        Refused::Protocol(_) => "protocol",
+        Refused::Itself => "itself",
+        Refused::AlreadyConnected => "connected",
+        Refused::Full => "full",
+        Refused::NameTaken(_) => "name",
     }
 }
