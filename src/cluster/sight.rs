@@ -177,7 +177,40 @@ pub(super) fn record_of(view: &View) -> ViewRecord {
 fn member_of(record: MemberRecord) -> Option<Member> {
     let MemberRecord { name, boot, incarnation, standing, addr, http, weight } = record;
     let id = NodeId { name, boot };
-    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-    let is_allowed = 0 < weight && incarnation <= COUNT_MAX && is_plain(&addr) && is_plain(&http);
-    is_allowed.then_some(Member { id, addr, http, incarnation, standing, weight })
+    let member = Member { id, addr, http, incarnation, standing, weight };
+    member.flaw().is_none().then_some(member)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::member::{Boot, NodeName, Standing};
+
+    fn record() -> MemberRecord {
+        MemberRecord {
+            name: NodeName::new("a").unwrap(),
+            boot: Boot(1),
+            incarnation: COUNT_MAX,
+            standing: Standing::Alive,
+            addr: "127.0.0.1:1".to_owned(),
+            http: String::new(),
+            weight: 1,
+        }
+    }
+
+    #[test]
+    fn what_no_member_can_be_is_left_out_of_a_view() {
+        assert!(member_of(record()).is_some());
+        let changes: [fn(&mut MemberRecord); 4] = [
+            |record| record.weight = 0,
+            |record| record.incarnation = COUNT_MAX + 1,
+            |record| record.addr = "a b".to_owned(),
+            |record| record.http = "a\n".to_owned(),
+        ];
+        for change in changes {
+            let mut record = record();
+            change(&mut record);
+            assert!(member_of(record.clone()).is_none(), "{record:?}");
+        }
+    }
 }

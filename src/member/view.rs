@@ -10,7 +10,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::id::{Boot, NodeId, NodeName};
-use crate::limits::MEMBERS_MAX;
+use crate::limits::{COUNT_MAX, MEMBERS_MAX, PEER_TEXT_BYTES_MAX};
 
 /// What a member does, in the order in which it happens to one run of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +58,27 @@ impl Member {
     #[must_use]
     pub fn is_living(&self) -> bool {
         self.standing < Standing::Gone
+    }
+
+    /// Why no member can be like this; `None` if one can.
+    ///
+    /// It is asked of whatever another node says, of itself or of others: what is wrong would go from
+    /// there to everybody, and into every map.
+    #[must_use]
+    pub fn flaw(&self) -> Option<&'static str> {
+        let Self { id: _, addr, http, incarnation, standing: _, weight } = self;
+        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+        if *weight == 0 {
+            return Some("a member has no weight");
+        }
+        if COUNT_MAX < *incarnation {
+            return Some("an incarnation is too great");
+        }
+        if !is_plain(addr) || !is_plain(http) {
+            return Some("an address is not plain");
+        }
+        let is_short = addr.len().max(http.len()) <= PEER_TEXT_BYTES_MAX;
+        (!is_short).then_some("an address is too long")
     }
 
     /// Whether this record stands against `other` of the same name.

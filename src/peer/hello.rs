@@ -187,7 +187,12 @@ impl Local {
             return Err(HelloError::Here(Refused::Protocol(ranges)));
         };
         let record = read_record(record)?;
-        if record.id.boot == self.me.id.boot {
+        let HelloRecord { id, incarnation, addr, http, weight, standing, .. } = record;
+        let member = Member { id, incarnation, addr, http, weight, standing };
+        if let Some(flaw) = member.flaw() {
+            return Err(HelloError::Garbled(flaw));
+        }
+        if member.id.boot == self.me.id.boot {
             return Err(HelloError::Here(Refused::Itself));
         }
         if record.cluster != self.cluster {
@@ -197,9 +202,7 @@ impl Local {
         if record.has_cookie != self.has_cookie {
             return Err(HelloError::Here(Refused::Cookie));
         }
-        let HelloRecord { id, incarnation, addr, http, weight, standing, version, .. } = record;
-        let member = Member { id, incarnation, addr, http, weight, standing };
-        Ok(Introduced { member, protocol, version })
+        Ok(Introduced { member, protocol, version: record.version })
     }
 
     fn proof(&self, role: &[u8], transcript: &Transcript, rest: &[u8]) -> hmac::Tag {
@@ -415,18 +418,18 @@ fn split_hello(body: &[u8]) -> Result<(Protocols, &[u8]), HelloError> {
     Ok((protocols, record.unwrap_or_default()))
 }
 
-/// What is said in a hello, if it can be true.
+/// What is said in a hello, if it can be said in a log.
 fn read_record(record: &[u8]) -> Result<HelloRecord, HelloError> {
     let record: HelloRecord =
         codec::decode(record).map_err(|_| HelloError::Garbled("hello cannot be read"))?;
-    let HelloRecord { addr, http, cluster, version, .. } = &record;
-    let texts = [addr, http, cluster, version];
-    let is_plain = texts.iter().all(|text| text.bytes().all(|byte| byte.is_ascii_graphic()));
+    let HelloRecord { cluster, version, .. } = &record;
+    let mut bytes = cluster.bytes().chain(version.bytes());
+    let is_plain = bytes.all(|byte| byte.is_ascii_graphic());
     let is_short =
         cluster.len() <= CLUSTER_NAME_BYTES_MAX && version.len() <= SOFTWARE_VERSION_BYTES_MAX;
     match is_plain && is_short {
         true => Ok(record),
-        false => Err(HelloError::Garbled("hello names no places")),
+        false => Err(HelloError::Garbled("hello names no cluster or version")),
     }
 }
 

@@ -158,6 +158,26 @@ fn a_version_is_short_and_plain() {
     }
 }
 
+#[test]
+fn who_says_of_itself_what_no_member_can_be_is_no_node() {
+    let (a, b) = nodes();
+    let changes: [fn(&mut HelloRecord); 5] = [
+        |record| record.weight = 0,
+        |record| record.incarnation = u64::MAX,
+        |record| record.addr = "127.0.0.1:1\n".to_owned(),
+        |record| record.http = "\u{e4}:1".to_owned(),
+        |record| record.http = "a".repeat(PEER_TEXT_BYTES_MAX + 1),
+    ];
+    for change in changes {
+        let hello = hello_with(&a, change);
+        let met = Acceptor::meet(&b, [2; 32], &hello).map(drop);
+        assert!(matches!(met, Err(HelloError::Garbled(_))), "{met:?}");
+        let (dialing, _) = Dialer::start(&b, [1; 32]).unwrap();
+        let met = dialing.meet(&b, &hello).map(drop);
+        assert!(matches!(met, Err(HelloError::Garbled(_))), "{met:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn noise_is_no_hello(noise in proptest::collection::vec(any::<u8>(), 0..400)) {
