@@ -174,8 +174,12 @@ pub const ROUTE_PAUSE_MAX: Duration = Duration::from_millis(80);
 pub const CLUSTER_NAME: &str = "smache";
 
 /// How long a node looks for a cluster before it begins one of its own: at once if nobody listens
-/// at any of the places it looks.
+/// at any of the places it looks, and not at all while a node is at one of them that it has no
+/// protocol in common with.
 pub const FORM_AFTER: Duration = Duration::from_secs(1);
+
+/// Pause between two log lines that say that a node waits for others it cannot speak with.
+pub const WAITING_LOG_PAUSE: Duration = Duration::from_secs(10);
 
 /// Greatest incarnation and epoch that is believed: counting on from it does not overflow.
 pub const COUNT_MAX: u64 = 1 << 62;

@@ -89,7 +89,7 @@ impl Signals {
 
 impl Node {
     /// Starts a node: the listener, the root supervisor, the shards, and then the doors, so that the
-    /// first request meets a node that is complete.
+    /// first request meets a node that is complete. It may not be in a cluster yet.
     ///
     /// # Errors
     ///
@@ -138,12 +138,6 @@ impl Node {
             supervisor.add(spec).await?;
             http = Some((door, addr));
         }
-        if let Some(cluster) = &cluster {
-            cluster.joined().await;
-        }
-        cache.set_state(NodeState::Ready);
-        let http_addr = http.as_ref().map_or("off".to_owned(), |(_, addr)| addr.to_string());
-        info!(node = %config.node, http = http_addr, shards = config.shards, "node is ready");
         Ok(Self { cache, supervisor, http, cluster })
     }
 
@@ -159,6 +153,19 @@ impl Node {
         self.http.as_ref().map(|(_, addr)| *addr)
     }
 
+    /// Serves as soon as this node is in a cluster, or at once if it is to be in none. Never ends by
+    /// itself.
+    async fn serve(&self) {
+        if let Some(cluster) = &self.cluster {
+            cluster.joined().await;
+        }
+        self.cache.set_state(NodeState::Ready);
+        let http = self.http_addr().map_or("off".to_owned(), |addr| addr.to_string());
+        let shards = self.cache.status().shards.len();
+        info!(node = %self.cache.node(), http, shards, "node is ready");
+        std::future::pending::<()>().await;
+    }
+
     /// Serves until a signal or a failure ends it, then stops. A second signal ends the process at
     /// once.
     ///
@@ -168,6 +175,8 @@ impl Node {
     pub async fn run(self, mut signals: Signals) -> Result<(), NodeError> {
         let end = tokio::select! {
             () = signals.next() => Ok(()),
+            // A node may wait for a cluster for long, and is to be ended meanwhile.
+            () = self.serve() => Ok(()),
             reason = self.supervisor.failed() => Err(NodeError::Failed(reason)),
             by = superseded(self.cluster.as_ref()) => {
                 let reason = format!("another run of this node has its name now, at {by}");

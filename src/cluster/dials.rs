@@ -39,6 +39,8 @@ pub(super) struct Attempts {
     pub(super) reason: Option<String>,
     /// Who was found there.
     pub(super) found: Option<NodeId>,
+    /// Whether a node was there, the last time, that has no protocol in common with this one.
+    is_apart: bool,
     is_tried: bool,
     is_under_way: bool,
     next: Duration,
@@ -55,6 +57,8 @@ pub(super) enum Ending {
     AlreadyConnected,
     /// A name has these addresses.
     Resolved(BTreeSet<String>),
+    /// A node is there, and one of both has no protocol that the other speaks, as this says.
+    NoProtocol(String),
     /// Nobody listens there, as the system says.
     NobodyListens(String),
     /// It did not work, and this is why.
@@ -102,9 +106,10 @@ impl Dials {
     ) -> bool {
         let Some(attempts) = self.places.get_mut(place) else { return false };
         (attempts.is_tried, attempts.is_under_way) = (true, false);
+        attempts.is_apart = matches!(ending, Ending::NoProtocol(_));
         let before = attempts.reason.take();
         match ending {
-            Ending::Failed(reason) | Ending::NobodyListens(reason) => {
+            Ending::NoProtocol(reason) | Ending::Failed(reason) | Ending::NobodyListens(reason) => {
                 attempts.next = now + pause(attempts.failures, jitter);
                 attempts.failures = attempts.failures.saturating_add(1);
                 attempts.reason = Some(reason);
@@ -140,6 +145,16 @@ impl Dials {
         seeds.chain(resolved).all(is_tried)
     }
 
+    /// A place with a node that this one has no protocol in common with, and what was said there.
+    ///
+    /// There is a cluster, then, and who begins another beside it has all slots a second time.
+    pub(super) fn apart(&self) -> Option<(&Place, &str)> {
+        let mut apart = self.places.iter().filter(|(_, attempts)| attempts.is_apart);
+        apart
+            .next()
+            .map(|(place, attempts)| (place, attempts.reason.as_deref().unwrap_or_default()))
+    }
+
     /// Has the address of a node whose session ended tried at once.
     pub(super) fn hurry(&mut self, now: Duration, addr: &str, peer: &NodeId) {
         for (place, attempts) in &mut self.places {
@@ -153,6 +168,22 @@ impl Dials {
     /// Every place, and what came of trying it.
     pub(super) fn places(&self) -> impl Iterator<Item = (&Place, &Attempts)> {
         self.places.iter()
+    }
+}
+
+impl Ending {
+    /// Whether nobody was reached who can be spoken with.
+    pub(super) fn is_vain(&self) -> bool {
+        matches!(self, Self::NoProtocol(_) | Self::NobodyListens(_) | Self::Failed(_))
+    }
+
+    /// What came of a place with several addresses, of which another was tried after this came of
+    /// those before: that there is a node says more than that there is none.
+    pub(super) fn or(self, next: Self) -> Self {
+        match (&self, next.is_vain()) {
+            (Self::NoProtocol(_), true) => self,
+            _ => next,
+        }
     }
 }
 
@@ -178,7 +209,9 @@ impl fmt::Display for Ending {
             Self::Itself => f.write_str("this node itself is there"),
             Self::AlreadyConnected => f.write_str("already connected"),
             Self::Resolved(addrs) => write!(f, "has {} addresses", addrs.len()),
-            Self::NobodyListens(reason) | Self::Failed(reason) => f.write_str(reason),
+            Self::NoProtocol(reason) | Self::NobodyListens(reason) | Self::Failed(reason) => {
+                f.write_str(reason)
+            }
         }
     }
 }
@@ -269,6 +302,48 @@ mod tests {
         due(&mut dials, START);
         dials.ended(START, &addr("10.0.0.1:1"), Ending::Failed("refused".to_owned()), 0);
         assert!(dials.are_all_tried());
+    }
+
+    #[test]
+    fn a_node_without_a_common_protocol_is_apart_until_something_else_comes_of_it() {
+        let no_protocol = || Ending::NoProtocol("no common protocol".to_owned());
+        let peer = NodeId { name: NodeName::new("a").unwrap(), boot: Boot(1) };
+        for other in [
+            Ending::Connected(peer),
+            Ending::NobodyListens("refused".to_owned()),
+            Ending::Failed("timed out".to_owned()),
+        ] {
+            let mut dials = Dials::new(vec![Seed::Addr("a:1".to_owned())]);
+            due(&mut dials, START);
+            assert_eq!(dials.apart(), None);
+            dials.ended(START, &addr("a:1"), no_protocol(), 0);
+            assert_eq!(dials.apart(), Some((&addr("a:1"), "no common protocol")));
+            // It is there for as long as nothing else was found out.
+            due(&mut dials, START + DIAL_PAUSE_MAX);
+            assert_eq!(dials.apart(), Some((&addr("a:1"), "no common protocol")));
+            assert!(dials.are_all_tried() || dials.places[&addr("a:1")].is_under_way);
+            dials.ended(START + DIAL_PAUSE_MAX, &addr("a:1"), other, 0);
+            assert_eq!(dials.apart(), None);
+        }
+    }
+
+    #[test]
+    fn a_place_that_is_not_looked_at_any_more_is_not_waited_for() {
+        let mut dials = Dials::new(vec![]);
+        dials.due(START, vec!["a:1".to_owned()], &BTreeMap::new());
+        dials.ended(START, &addr("a:1"), Ending::NoProtocol("none".to_owned()), 0);
+        assert!(dials.apart().is_some());
+        assert_eq!(due(&mut dials, START), []);
+        assert_eq!(dials.apart(), None);
+    }
+
+    #[test]
+    fn of_several_addresses_a_node_counts_more_than_none() {
+        let no_protocol = || Ending::NoProtocol("none".to_owned());
+        let nobody = || Ending::NobodyListens("refused".to_owned());
+        assert!(matches!(no_protocol().or(nobody()), Ending::NoProtocol(_)));
+        assert!(matches!(nobody().or(no_protocol()), Ending::NoProtocol(_)));
+        assert!(matches!(no_protocol().or(Ending::AlreadyConnected), Ending::AlreadyConnected));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::broadcast::error::RecvError;
@@ -13,7 +14,7 @@ use super::dials::{Ending, Place};
 use super::keeper::KeeperMsg;
 use super::sight::{Sight, Unanswered, ping_of, record_of};
 use super::task::Task;
-use crate::limits::{FORM_AFTER, MEMBER_TICK};
+use crate::limits::{FORM_AFTER, MEMBER_TICK, WAITING_LOG_PAUSE};
 use crate::member::{Member, NodeId, RosterAction, RosterEvent, Standing, View};
 use crate::peer::TransportEvent;
 use crate::peer::message::{Request, Response};
@@ -47,6 +48,8 @@ struct DiscoveryState {
     unanswered: Arc<Unanswered>,
     /// Who said last that it goes.
     leaver: Option<NodeId>,
+    /// When it was last said that this node waits, and does not begin a cluster.
+    said_waiting: Option<Duration>,
     _tasks: [Task; 2],
 }
 
@@ -72,8 +75,13 @@ impl Actor for DiscoveryActor {
         let tasks = [ticks, watch_sessions(me, &shared)];
         // What the last actor had under way is told to nobody.
         shared.dials().forget_attempts();
-        let mut state =
-            DiscoveryState { shared, unanswered: Arc::default(), leaver: None, _tasks: tasks };
+        let mut state = DiscoveryState {
+            shared,
+            unanswered: Arc::default(),
+            leaver: None,
+            said_waiting: None,
+            _tasks: tasks,
+        };
         state.reconcile();
         Ok(state)
     }
@@ -128,15 +136,30 @@ impl DiscoveryState {
         self.form();
     }
 
-    /// Begins a cluster, if this node looked for one and there is none.
+    /// Begins a cluster, if this node looked for one and there is none. One that it cannot speak with
+    /// is one: its nodes have the slots, and this node waits until they are gone or can be spoken with.
     fn form(&mut self) {
         let shared = &self.shared;
         if shared.roster().own().standing != Standing::Joining {
             return;
         }
         let is_alone = shared.transport().peers().is_empty() && shared.dials().are_all_tried();
-        if is_alone || FORM_AFTER <= shared.now() {
-            self.step(RosterEvent::Form);
+        if !is_alone && shared.now() < FORM_AFTER {
+            return;
+        }
+        let apart = shared.dials().apart().map(|(place, why)| (place.to_string(), why.to_owned()));
+        match apart {
+            None => self.step(RosterEvent::Form),
+            Some((place, reason)) => self.wait(&place, &reason),
+        }
+    }
+
+    /// Says once in a while that this node waits.
+    fn wait(&mut self, place: &str, reason: &str) {
+        let now = self.shared.now();
+        if self.said_waiting.is_none_or(|at| at + WAITING_LOG_PAUSE <= now) {
+            self.said_waiting = Some(now);
+            warn!(place, reason, "waiting: a node was found that cannot be spoken with");
         }
     }
 

@@ -113,8 +113,8 @@ impl Shared {
         }
         let mut ending = Ending::Failed(format!("{host} has no address"));
         for addr in addrs {
-            ending = self.dial(addr).await;
-            if !matches!(ending, Ending::NobodyListens(_) | Ending::Failed(_)) {
+            ending = ending.or(self.dial(addr).await);
+            if !ending.is_vain() {
                 break;
             }
         }
@@ -146,6 +146,10 @@ impl Shared {
             {
                 Ending::AlreadyConnected
             }
+            Err(DialError::Hello(
+                error @ (HelloError::Here(Refused::Protocol(_))
+                | HelloError::There(Refused::Protocol(_))),
+            )) => Ending::NoProtocol(error.to_string()),
             Err(DialError::Hello(HelloError::There(Refused::NameTaken(taken)))) => {
                 self.name_taken(&taken);
                 Ending::Failed(taken.to_string())

@@ -19,6 +19,7 @@ mod partition;
 #[path = "../harness/process.rs"]
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]
 mod process;
+mod protocols;
 mod replacing;
 mod strangers;
 mod supervision;

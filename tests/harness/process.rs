@@ -86,6 +86,17 @@ impl Node {
     }
 
     pub fn start_command(command: &mut Command) -> Self {
+        let mut node = Self::begin(command, SocketAddr::from(([127, 0, 0, 1], 0)));
+        let line = node.wait_for_line("node is ready");
+        let addr = line.split("http=\"").nth(1).unwrap().split('"').next().unwrap();
+        node.addr = addr.parse().unwrap();
+        // What was written before is still to be waited for.
+        node.log.change(|state| state.read = 0);
+        node
+    }
+
+    /// A node that was told to listen for HTTP at `addr`, and need not be ready.
+    pub fn begin(command: &mut Command, addr: SocketAddr) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::<Log>::default();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -94,13 +105,7 @@ impl Node {
             stderr.lines().map_while(Result::ok).for_each(|line| written.add(line));
             written.change(|state| state.is_over = true);
         });
-        let mut node = Self { child, addr: SocketAddr::from(([127, 0, 0, 1], 0)), log };
-        let line = node.wait_for_line("node is ready");
-        let addr = line.split("http=\"").nth(1).unwrap().split('"').next().unwrap();
-        node.addr = addr.parse().unwrap();
-        // What was written before is still to be waited for.
-        node.log.change(|state| state.read = 0);
-        node
+        Self { child, addr, log }
     }
 
     pub fn addr(&self) -> SocketAddr {
