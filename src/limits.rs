@@ -264,7 +264,19 @@ pub const RESTART_WINDOW: Duration = Duration::from_secs(10);
 /// How long the supervisor waits for an answer of its own tree, and others for the supervisor.
 pub const SUPERVISOR_CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a child may take to stop before it is killed.
+/// How long a child may take to start. One that takes longer hangs.
+pub const CHILD_START_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The same for a shard, whose table is repaired first if its last writer panicked: 83 ns an entry,
+/// so that this is enough for more than fit into the memory of one machine.
+pub const SHARD_START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Starts in a row that a child may not end in time; then it will not start at all, and the node ends.
+/// Such starts are too slow to be too many within [`RESTART_WINDOW`].
+pub const CHILD_LATE_MAX: u32 = 3;
+
+/// How long a child may take to stop before it is killed, and one that failed to give back what it
+/// held before it is not waited for.
 pub const CHILD_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// From the first signal to the end of a drain. With the children's stop it is under the 5 s in

@@ -4,12 +4,16 @@
 //! budget; past it something is wrong that restarting does not mend, so that the supervisor reports
 //! it and the node ends instead of pretending to work.
 
+mod actor;
 mod budget;
 mod child;
 mod inbox;
 mod post;
 mod supervisor;
 mod tree;
+
+#[cfg(test)]
+mod tests;
 
 pub use budget::RestartBudget;
 pub use child::{ChildSpec, Orders, Running};
