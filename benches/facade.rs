@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use smache::cache::Cache;
-use smache::command::{Command, Condition, Put, Reply};
+use smache::command::{Command, Condition, Get, Put, Reply};
 use smache::config::{Config, LogFormat};
 use smache::entry::{Key, MediaType};
 use smache::member::NodeName;
@@ -48,7 +48,7 @@ fn puts(round: u64) -> Vec<Command> {
 }
 
 fn gets() -> Vec<Command> {
-    (0..RECORDS).map(|n| Command::Get(Key::new(format!("key-{n}")).unwrap())).collect()
+    (0..RECORDS).map(|n| Get { key: Key::new(format!("key-{n}")).unwrap() }.into()).collect()
 }
 
 async fn in_batches(cache: &Cache, puts: Vec<Command>, gets: Vec<Command>) {
@@ -56,7 +56,7 @@ async fn in_batches(cache: &Cache, puts: Vec<Command>, gets: Vec<Command>) {
         assert!(matches!(reply, Ok(Reply::Stored(_))));
     }
     for reply in cache.run(gets).await.unwrap() {
-        assert!(matches!(reply, Ok(Reply::Found(Some(_)))));
+        assert!(matches!(reply, Ok(Reply::Entry(Some(_)))));
     }
 }
 
@@ -65,7 +65,7 @@ async fn one_by_one(cache: &Cache, puts: Vec<Command>, gets: Vec<Command>) {
         assert!(cache.run_one(put).await.is_ok());
     }
     for get in gets {
-        assert!(matches!(cache.run_one(get).await, Ok(Reply::Found(Some(_)))));
+        assert!(matches!(cache.run_one(get).await, Ok(Reply::Entry(Some(_)))));
     }
 }
 

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use smache::clock;
-use smache::command::{Command, Reply, Routed};
+use smache::command::{Command, Get, Reply};
 use smache::entry::{Key, MediaType, Tags};
 use smache::member::{Boot, Member, NameTaken, NodeId, NodeName, Standing};
-use smache::peer::message::{Request, Response};
+use smache::peer::message::{Received, Request, Response};
 use smache::peer::{Admission, Answer, Answering, Link, Transport, TransportConfig};
 use smache::supervision::Supervisor;
 use smache::table::{NewEntry, Table, TableConfig, TableReader};
@@ -46,7 +46,10 @@ impl Answer for Reader {
             return Box::pin(ready(Response::Ok));
         };
         let now = clock::now();
-        let read = |routed: Routed| Ok(Reply::Found(self.0.get(routed.key(), now)));
+        let read = |command: Received| {
+            let key = command.as_ref().ok().and_then(|command| command.keys().first());
+            Ok(Reply::Entry(key.and_then(|key| self.0.get(key, now))))
+        };
         Box::pin(ready(Response::Ran(commands.into_iter().map(read).collect())))
     }
 }
@@ -159,8 +162,8 @@ async fn call(link: &Link, caller: usize, is_over: &AtomicBool, count: &AtomicU6
     while !is_over.load(Ordering::Relaxed) {
         n = (n + 104_729) % KEYS;
         let began = (done % 64 == 0).then(Instant::now);
-        let outcome = link.run_one(&Routed::new(Command::Get(key(n)))).await;
-        assert!(matches!(outcome, Ok(Ok(Reply::Found(Some(_))))), "{outcome:?}");
+        let outcome = link.run_one(&Command::from(Get { key: key(n) })).await;
+        assert!(matches!(outcome, Ok(Ok(Reply::Entry(Some(_))))), "{outcome:?}");
         if let Some(began) = began {
             samples.push(began.elapsed().as_micros() as u64);
         }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::clock;
 use crate::cluster::Cluster;
-use crate::command::{Command, Condition, Put, Reply, Stored};
+use crate::command::{Command, Condition, NextId, Put, Reply, Stored};
 use crate::entry::{Entry, Key};
 use crate::error::Error;
 use crate::limits::{BATCH_COMMANDS_MAX, ID_ATTEMPTS_MAX, ID_SEARCH_TIMEOUT};
@@ -129,7 +129,7 @@ impl Cache {
         let name = Key::from_static(NEXT_ID);
         let began = Instant::now();
         for attempts in 1..=ID_ATTEMPTS_MAX {
-            let Reply::Id(id) = self.run_one(Command::NextId(name.clone())).await? else {
+            let Reply::Number(id) = self.run_one(NextId::of(&name).into()).await? else {
                 continue;
             };
             let Ok(key) = Key::new(id.to_string()) else { continue };
@@ -199,12 +199,7 @@ impl Cache {
                 let (bytes, bytes_max) = (put.value.len(), self.inner.value_bytes_max);
                 Err(Error::ValueTooLarge { bytes, bytes_max })
             }
-            Command::Put(_)
-            | Command::Get(_)
-            | Command::Delete(_)
-            | Command::NextId(_)
-            | Command::Merge(..)
-            | Command::Forget(..) => Ok(()),
+            _ => Ok(()),
         }
     }
 }

@@ -23,22 +23,22 @@ use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use crate::clock;
-use crate::command::{Command, Reply, Routed};
+use crate::command::Reply;
 use crate::config::{ClusterConfig, Seed};
 use crate::entry::Key;
 use crate::error::Error;
 use crate::limits::{
-    CLUSTER_NAME, HANDOFF_STALL, HANDOFF_TIMEOUT, LEFT_TIMEOUT, PEER_REPLY_BYTES_MAX,
-    RUN_PART_COMMANDS,
+    CLUSTER_NAME, HANDOFF_STALL, HANDOFF_TIMEOUT, LEFT_TIMEOUT, PEER_FRAME_BYTES_MAX,
+    PEER_REPLY_BYTES_MAX,
 };
 use crate::member::{Member, NameTaken, NodeId, Roster, RosterEvent, Standing};
 use crate::partition::{Handoff, Slot};
-use crate::peer::message::{Moved, Refusal, Request, Response};
+use crate::peer::message::{Moved, Received, Refusal, Request, Response, Unread};
 use crate::peer::{
     Admission, Answer, Answering, Chaos, Transport, TransportConfig, TransportError,
 };
-use crate::router::{Hop, Router};
-use crate::shard::Gate;
+use crate::router::Router;
+use crate::shard::{Gate, Transfer};
 use crate::supervision::{Post, Supervisor};
 
 use dials::Dials;
@@ -217,7 +217,7 @@ impl Cluster {
             Request::View(view) => shared.view(from, view),
             Request::Run(commands) if !shared.knows(&from) => {
                 // Who does not know the cluster yet must not answer for it.
-                let moved = || Refusal::Moved { owner: None, epoch: 0 };
+                let moved = || Refusal::Moved { owner: None };
                 Response::Ran(commands.iter().map(|_| Err(moved())).collect())
             }
             Request::Run(commands) => Response::Ran(shared.run(commands).await),
@@ -229,16 +229,14 @@ impl Cluster {
                 Response::Fetched(keys.into_iter().map(known).collect())
             }
             Request::Took(taken) => {
-                let forget = |(key, version)| Routed::new(Command::Forget(key, version));
-                let outcomes = shared.router.write_here(taken.into_iter().map(forget).collect());
+                let forget = |(key, version)| Transfer::Forget(key, version);
+                let outcomes = shared.router.transfer(taken.into_iter().map(forget).collect());
                 // What is held here again is not forgotten, and that is right.
                 drop(outcomes.await);
                 Response::Ok
             }
             Request::Push(entries) => mover::receive(&shared.router, entries).await,
-            Request::Claim { id, digest, slots } => {
-                keeper::ask(shared, from, id, digest, slots).await
-            }
+            Request::Claim(claim) => keeper::ask(shared, from, claim).await,
             Request::Left => {
                 shared.discovery.tell(DiscoveryMsg::Gone(from));
                 Response::Ok
@@ -262,30 +260,24 @@ impl Admission for Cluster {
 }
 
 impl Shared {
-    /// Has commands of another node done. Reads beyond what fits into an answer are asked for again.
-    async fn run(&self, commands: Vec<Routed>) -> Vec<Result<Reply, Refusal>> {
-        let mut replies = Vec::with_capacity(commands.len());
+    /// Has commands of another node done. What is beyond what fits into an answer is put off.
+    async fn run(&self, commands: Vec<Received>) -> Vec<Result<Reply, Refusal>> {
+        let mut known = Vec::with_capacity(commands.len());
+        let unread: Vec<_> = commands
+            .into_iter()
+            .map(|received| received.map(|command| known.push(command)).err())
+            .collect();
+        let done = self.router.run_last(known, PEER_REPLY_BYTES_MAX, clock::now()).await;
+        let mut done = done.into_iter();
         let mut bytes = 0;
-        let mut commands = commands.into_iter().peekable();
-        while commands.peek().is_some() {
-            let mut part: Vec<_> = commands.by_ref().take(RUN_PART_COMMANDS).collect();
-            let is_full = PEER_REPLY_BYTES_MAX <= bytes;
-            let is_later: Vec<_> =
-                part.iter().map(|routed| is_full && routed.command.is_read()).collect();
-            if is_full {
-                part.retain(|routed| !routed.command.is_read());
-            }
-            let mut done = self.router.run_routed(part, Hop::Last, clock::now()).await.into_iter();
-            for is_later in is_later {
-                let reply = if is_later { None } else { done.next() };
-                bytes += reply.as_ref().map_or(0, bytes_of);
-                replies.push(match reply {
-                    Some(reply) => reply.map_err(|error| self.refusal(error)),
-                    None => Err(Refusal::Later),
-                });
-            }
-        }
-        replies
+        let outcome = |unread: Option<Unread>| match unread {
+            Some(_) => Err(self.unread()),
+            None => match done.next() {
+                Some(reply) => self.fit(reply, &mut bytes),
+                None => Err(Refusal::Later),
+            },
+        };
+        unread.into_iter().map(outcome).collect()
     }
 
     /// Whether a node is a member by the map this node goes by.
@@ -294,12 +286,34 @@ impl Shared {
         map.member(&id.name).is_some_and(|member| member.id == *id)
     }
 
+    /// What goes back of a reply. Single ones are of any size, and several of them may be more than a
+    /// message holds: what came too late for it is refused.
+    fn fit(&self, reply: Result<Reply, Error>, bytes: &mut usize) -> Result<Reply, Refusal> {
+        let more = reply.as_ref().map_or(0, Reply::bytes);
+        if 0 < *bytes && PEER_FRAME_BYTES_MAX < *bytes + more + PEER_REPLY_BYTES_MAX {
+            return Err(Refusal::Failed(Error::Later));
+        }
+        *bytes += more;
+        reply.map_err(|error| self.refusal(error))
+    }
+
     /// Why a command was not done here, for who sent it.
     fn refusal(&self, error: Error) -> Refusal {
-        let Error::NotHere { slot } = error else { return Refusal::Failed(error) };
-        let map = &self.router.routes().map;
-        let owner = map.owner(Slot(slot)).filter(|owner| **owner != self.me).cloned();
-        Refusal::Moved { owner, epoch: map.epoch() }
+        match error {
+            Error::NotHere { slot } => {
+                let map = &self.router.routes().map;
+                let owner = map.owner(Slot(slot)).filter(|owner| **owner != self.me).cloned();
+                Refusal::Moved { owner }
+            }
+            Error::Later => Refusal::Later,
+            error => Refusal::Failed(error),
+        }
+    }
+
+    /// Why a command that this version cannot read was not done.
+    fn unread(&self) -> Refusal {
+        let (node, version) = (self.me.name.as_str().into(), env!("CARGO_PKG_VERSION").into());
+        Refusal::Failed(Error::Unsupported { node, version })
     }
 
     /// The time since this node started.
@@ -324,13 +338,5 @@ impl Shared {
 
     fn dials(&self) -> MutexGuard<'_, Dials> {
         self.dials.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// About what a reply takes.
-fn bytes_of(reply: &Result<Reply, Error>) -> usize {
-    match reply {
-        Ok(Reply::Found(Some(entry))) => entry.value.len(),
-        _ => 0,
     }
 }

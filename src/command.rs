@@ -1,144 +1,213 @@
 //! Every verb there is, free of protocols.
 //!
-//! A door makes a [`Command`] of what it read and bytes of the [`Reply`]. Where a command goes is
-//! data: [`Command::scope`].
+//! A door makes a [`Command`] of what it read and bytes of the [`Reply`]. Each verb has a file of its
+//! own under `command/`, which says what it is about and how it looks on the wire, and one under
+//! `shard/apply/`, which says what is done. The list in [`with_verbs`] is what both are made from.
 
-use bytes::Bytes;
+mod condition;
+mod delete;
+mod get;
+mod next_id;
+mod put;
+mod reply;
 
-use crate::entry::{Entry, Key, Known, MediaType, Millis, Version};
-use crate::partition::Slot;
+use serde::{Deserialize, Serialize, Serializer};
 
-/// One thing to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// The entry under a key.
-    Get(Key),
-    /// A value under a key.
-    Put(Put),
-    /// The end of an entry.
-    Delete(Key),
-    /// The next number of the counter under this name, from 1. It is held outside the entries, so
-    /// that it is never evicted.
-    NextId(Key),
-    /// What another node knows of a key, if it is newer than what is known here.
-    Merge(Key, Known),
-    /// The end of what is known of a key, if it is still of that version: another node has it.
-    Forget(Key, Version),
+use crate::entry::{Key, Slot};
+
+pub use condition::Condition;
+pub use delete::Delete;
+pub use get::Get;
+pub use next_id::NextId;
+pub use put::Put;
+pub use reply::{NodeReply, Reply, Stored};
+
+/// What has to be known of a verb, whatever it does.
+pub trait Verb {
+    /// Its number on the wire. It is never given to another verb.
+    const NUMBER: u16;
+    /// The first protocol between nodes that has it.
+    const SINCE: u16;
+
+    /// Who has to do it.
+    fn scope(&self) -> Scope<'_>;
+
+    /// About how many bytes it carries, keys and values together.
+    fn bytes(&self) -> usize;
 }
 
-/// A command and the slot of its key, computed once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Routed {
-    /// The slot of its key.
-    pub slot: Slot,
-    /// What to do.
-    pub command: Command,
-}
+/// The body of a command on the wire, in whatever encoding.
+pub trait Body<'de> {
+    /// Why it cannot be read.
+    type Error;
 
-/// A value to write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Put {
-    /// Where it goes.
-    pub key: Key,
-    /// Its bytes.
-    pub value: Bytes,
-    /// What the bytes are.
-    pub media: MediaType,
-    /// When it ends; `None` for never.
-    pub expires_at: Option<Millis>,
-    /// What must hold for it to be written.
-    pub condition: Condition,
-}
-
-/// What must hold for a write, decided by the shard's writer together with the write.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Condition {
-    /// Nothing.
-    #[default]
-    Always,
-    /// The key is absent.
-    Absent,
-}
-
-/// What became of a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// Of `Get`: the entry, `None` if absent.
-    Found(Option<Entry>),
-    /// Of `Put`.
-    Stored(Stored),
-    /// Of `Delete`: whether there was an entry.
-    Deleted(bool),
-    /// Of `NextId`.
-    Id(u64),
-    /// Of `Merge`: whether it was newer.
-    Merged(bool),
-    /// Of `Forget`: whether there was something to forget.
-    Forgotten(bool),
-}
-
-/// What became of a `Put`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stored {
-    /// The key was new.
-    Created(Version),
-    /// The key had another value.
-    Replaced(Version),
-    /// The key had this very value: nothing was written, the old version stands.
-    Unchanged(Version),
-    /// The condition did not hold: nothing was written.
-    Refused,
-    /// The entry is too large for the shard's table: nothing was written.
-    TooLarge,
+    /// Reads all of it as `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`Self::Error`], if it is of another form.
+    fn read<T: Deserialize<'de>>(self) -> Result<T, Self::Error>;
 }
 
 /// Who has to do a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope<'a> {
-    /// The shard of this key, read from its table.
-    Read(&'a Key),
-    /// The shard of this key, through its writer.
-    Write(&'a Key),
+    /// The owner of this key.
+    Key(&'a Key, Access),
+    /// The owner of these keys, all at once or not at all. They are of one slot.
+    Slot(&'a [Key], Access),
+    /// Every node, each for itself.
+    EveryNode(Access),
+    /// The node that is asked.
+    Here(Access),
 }
 
-impl Command {
-    /// Who has to do this command.
-    #[must_use]
-    pub fn scope(&self) -> Scope<'_> {
-        match self {
-            Self::Get(key) => Scope::Read(key),
-            Self::Put(Put { key, .. })
-            | Self::Delete(key)
-            | Self::NextId(key)
-            | Self::Merge(key, _)
-            | Self::Forget(key, _) => Scope::Write(key),
-        }
-    }
+/// What a command does where it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It is read from a table and can be asked again.
+    Read,
+    /// It goes through a writer.
+    Write,
+}
 
+/// Hands the list of all verbs, a line each, to the macro `$with`.
+macro_rules! with_verbs {
+    ($with:ident) => {
+        $with! {
+            Get
+            Put
+            Delete
+            NextId
+        }
+    };
+}
+
+pub(crate) use with_verbs;
+
+macro_rules! commands {
+    ($($verb:ident)*) => {
+        /// One thing to do.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Command {
+            $(#[doc = concat!("See [`", stringify!($verb), "`].")] $verb($verb),)*
+        }
+
+        $(impl From<$verb> for Command {
+            fn from(verb: $verb) -> Self {
+                Self::$verb(verb)
+            }
+        })*
+
+        impl Command {
+            /// Its number on the wire.
+            #[must_use]
+            pub fn number(&self) -> u16 {
+                match self {
+                    $(Self::$verb(_) => $verb::NUMBER,)*
+                }
+            }
+
+            /// The first protocol between nodes that has it.
+            #[must_use]
+            pub fn since(&self) -> u16 {
+                match self {
+                    $(Self::$verb(_) => $verb::SINCE,)*
+                }
+            }
+
+            /// Who has to do it.
+            #[must_use]
+            pub fn scope(&self) -> Scope<'_> {
+                match self {
+                    $(Self::$verb(verb) => verb.scope(),)*
+                }
+            }
+
+            /// About how many bytes it carries, keys and values together.
+            #[must_use]
+            pub fn bytes(&self) -> usize {
+                match self {
+                    $(Self::$verb(verb) => verb.bytes(),)*
+                }
+            }
+
+            /// Reads the command of that number; `None` if this node knows no such verb.
+            ///
+            /// # Errors
+            ///
+            /// The body's, if the verb is known and what follows is not of its form.
+            pub fn read<'de, B: Body<'de>>(
+                number: u16,
+                body: B,
+            ) -> Option<Result<Self, B::Error>> {
+                match number {
+                    $($verb::NUMBER => Some(body.read::<$verb>().map(Self::$verb)),)*
+                    _ => None,
+                }
+            }
+        }
+
+        /// The form of a command on the wire, without its number.
+        impl Serialize for Command {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self {
+                    $(Self::$verb(verb) => verb.serialize(serializer),)*
+                }
+            }
+        }
+
+        const NUMBERS: &[u16] = &[$($verb::NUMBER),*];
+    };
+}
+
+with_verbs!(commands);
+
+// A number that stood for two verbs would have one of them done for the other.
+const _: () = {
+    let mut left = 0;
+    while left < NUMBERS.len() {
+        let mut right = left + 1;
+        while right < NUMBERS.len() {
+            assert!(NUMBERS[left] != NUMBERS[right]);
+            right += 1;
+        }
+        left += 1;
+    }
+};
+
+impl Command {
     /// Whether it changes nothing, so that it can be asked again.
     #[must_use]
     pub fn is_read(&self) -> bool {
-        matches!(self.scope(), Scope::Read(_))
+        self.scope().access() == Access::Read
     }
 
-    /// The key it is about.
+    /// The slot of its keys; `None` if it is about none.
     #[must_use]
-    pub fn key(&self) -> &Key {
-        let (Scope::Read(key) | Scope::Write(key)) = self.scope();
-        key
+    pub fn slot(&self) -> Option<Slot> {
+        self.keys().first().map(Key::slot)
+    }
+
+    /// The keys it is about, all of one slot.
+    #[must_use]
+    pub fn keys(&self) -> &[Key] {
+        match self.scope() {
+            Scope::Key(key, _) => std::slice::from_ref(key),
+            Scope::Slot(keys, _) => keys,
+            Scope::EveryNode(_) | Scope::Here(_) => &[],
+        }
     }
 }
 
-impl Routed {
-    /// The command with the slot of its key.
+impl Scope<'_> {
+    /// What is done where it is done.
     #[must_use]
-    pub fn new(command: Command) -> Self {
-        Self { slot: command.key().slot(), command }
-    }
-
-    /// The key it is about.
-    #[must_use]
-    pub fn key(&self) -> &Key {
-        self.command.key()
+    pub fn access(&self) -> Access {
+        let (Self::Key(_, access)
+        | Self::Slot(_, access)
+        | Self::EveryNode(access)
+        | Self::Here(access)) = self;
+        *access
     }
 }

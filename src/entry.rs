@@ -3,15 +3,18 @@
 //! Everything here is plain data. Time comes in as an argument, so that whatever is decided from it
 //! can be repeated.
 
+mod form;
 mod slot;
 
 use std::fmt;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 pub use crate::clock::Millis;
 pub use slot::{SLOTS, Slot};
 
+pub(crate) use form::octets;
 use slot::slot_of;
 
 use crate::limits::{KEY_BYTES_MAX, NAMESPACE_BYTES_MAX, TAG_BYTES_MAX, TAGS_BYTES_MAX};
@@ -64,7 +67,9 @@ pub struct Tags(Bytes);
 ///
 /// Kulkarni and others, "Logical Physical Clocks" (OPODIS 2014). Versions of one shard only grow,
 /// and never lag behind its wall clock by more than the skew of what it was sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Version(pub u64);
 
 /// What the bytes of a value are, as HTTP's `Content-Type` names it.
@@ -84,9 +89,10 @@ pub enum MediaType {
 }
 
 /// A value and what is known of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The bytes themselves.
+    #[serde(with = "octets")]
     pub value: Bytes,
     /// What the bytes are.
     pub media: MediaType,
@@ -100,7 +106,7 @@ pub struct Entry {
 
 /// What is known of a key: what it holds, or that it was deleted. It is what moves between nodes; of
 /// two that are known of one key, the one with the greater version is right.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Known {
     /// It holds this.
     Entry(Entry),
@@ -191,6 +197,13 @@ impl Key {
         let is_counter = self.namespace.0 == COUNTERS;
         let namespace = Namespace::default();
         is_counter.then(|| Self { namespace, bytes: self.bytes.clone(), slot: self.slot })
+    }
+
+    /// Bytes of the key with its namespace.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "a key is never empty")]
+    pub fn len(&self) -> usize {
+        self.namespace.0.len() + self.bytes.len()
     }
 
     /// The bytes of the key, without its namespace.

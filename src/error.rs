@@ -5,8 +5,12 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// Why a command has no reply.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+///
+/// It crosses the wire between nodes as it is, by the order of the variants: new ones go to the end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Error {
     /// Too many writes are waiting for the shard. Nothing changed.
     #[error("shard {shard} has too many writes waiting; try again")]
@@ -36,12 +40,14 @@ pub enum Error {
     #[error("{owner} owns the key and cannot be reached; try again")]
     Unreachable {
         /// The node that owns it, or what is known of it.
+        #[serde(with = "text")]
         owner: Arc<str>,
     },
     /// The owner of the key did not answer in time. The write may have happened.
     #[error("{owner} owns the key and did not answer; the write may have happened")]
     Unanswered {
         /// The node that owns it.
+        #[serde(with = "text")]
         owner: Arc<str>,
     },
     /// The value is over `--max-value`. Nothing changed.
@@ -66,6 +72,24 @@ pub enum Error {
         /// Ids that were tried.
         attempts: usize,
     },
+    /// The replies before it fill what goes back at a time. Nothing changed. Between nodes only: who
+    /// sent it sends it again.
+    #[error("too much was asked for at a time; try again")]
+    Later,
+    /// The node that has to do it is of another version and does not know the command. Nothing
+    /// changed.
+    #[error("{node} runs smache {version}, which does not know this command")]
+    Unsupported {
+        /// The node.
+        #[serde(with = "text")]
+        node: Arc<str>,
+        /// Its version.
+        #[serde(with = "text")]
+        version: Arc<str>,
+    },
+    /// Too many commands wait for the owners of their keys. Nothing changed.
+    #[error("too many commands wait for other nodes; try again")]
+    Crowded,
 }
 
 impl Error {
@@ -79,7 +103,32 @@ impl Error {
             | Self::Unreachable { .. }
             | Self::ValueTooLarge { .. }
             | Self::BatchTooLarge { .. }
-            | Self::IdsTaken { .. } => false,
+            | Self::IdsTaken { .. }
+            | Self::Later
+            | Self::Unsupported { .. }
+            | Self::Crowded => false,
         }
+    }
+}
+
+/// A short text that is shared.
+mod text {
+    use std::sync::Arc;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::limits::PEER_TEXT_BYTES_MAX;
+
+    pub(super) fn serialize<S: Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
+        let text = <&str>::deserialize(from)?;
+        if PEER_TEXT_BYTES_MAX < text.len() {
+            return Err(D::Error::invalid_length(text.len(), &"a short text"));
+        }
+        Ok(text.into())
     }
 }

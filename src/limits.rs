@@ -105,6 +105,10 @@ pub const CONFIG_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// a matter of milliseconds.
 pub const SHARD_IN_FLIGHT_MAX: usize = 4_096;
 
+/// Bytes of what waits in a shard and is not answered yet, keys and values together. What is larger goes
+/// if nothing else is there.
+pub const SHARD_IN_FLIGHT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// Writes that go to a shard in one message; what is over it follows in the next.
 pub const SHARD_BATCH_MAX: usize = 1_024;
 
@@ -167,6 +171,18 @@ pub const ROUTE_PAUSE_MIN: Duration = Duration::from_millis(5);
 
 /// Longest such pause: what changes at another node is not noticed here in any other way.
 pub const ROUTE_PAUSE_MAX: Duration = Duration::from_millis(80);
+
+/// Commands that wait for an owner at a time; one over it is refused.
+pub const JOURNEYS_MAX: usize = 16_384;
+
+/// Bytes of keys and values of all of them; a larger one goes if no other waits.
+pub const JOURNEY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How often the ways of a batch are looked up until the gate did not change meanwhile.
+pub const GATE_LOOKS_MAX: usize = 3;
+
+/// How long each node has to do what every node does: one that hangs must not hold up the others.
+pub const EVERY_NODE_TIMEOUT: Duration = Duration::from_millis(500);
 
 // The cluster.
 
@@ -317,6 +333,9 @@ pub const LINK_BATCHES_IN_FLIGHT: usize = 3;
 /// Bytes of commands a link holds until they are answered; one over it is refused.
 pub const LINK_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Commands a link holds until they are answered; one over it is refused.
+pub const LINK_QUEUE_COMMANDS_MAX: usize = LINK_QUEUE_BYTES_MAX / LINK_COMMAND_BYTES;
+
 /// What a command counts for in [`LINK_QUEUE_BYTES_MAX`] besides its key and its value, in bytes.
 pub const LINK_COMMAND_BYTES: usize = 512;
 
@@ -356,6 +375,10 @@ pub const GATEWAY_ATTEMPTS_MAX: usize = 20;
 
 /// Pause before it is looked for again.
 pub const GATEWAY_PAUSE: Duration = Duration::from_millis(10);
+
+/// A message of a peer that the gateway decodes itself, in bytes. A longer one is decoded beside it, so
+/// that no heartbeat waits for megabytes.
+pub const PEER_DECODE_BYTES_MAX: usize = 16 * 1024;
 
 /// Requests of one peer that are under way here and wait for a shard; more are refused.
 pub const PEER_REQUESTS_MAX: usize = 256;

@@ -123,7 +123,7 @@ impl Node {
         let http = listener.as_ref().map(|(_, addr)| *addr);
         let me = member(config, http)?;
         let routes = Routes::alone(&View::new(1, [me.clone()]));
-        let router = Router::new(shards, Arc::clone(&gate), routes);
+        let router = Router::new(me.id.clone(), shards, Arc::clone(&gate), routes);
         let mut cluster = None;
         if let Some(config) = &config.cluster {
             let (me, router) = (me.clone(), router.clone());

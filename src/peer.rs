@@ -11,6 +11,7 @@ pub mod message;
 pub mod protocol;
 
 mod chaos;
+mod frame;
 mod hello;
 mod stream;
 mod session;

@@ -2,23 +2,27 @@
 //!
 //! What it knows is published by `cluster`: the gate, which says what this node does with each slot,
 //! and the [`Routes`] to everybody else. A key that is here costs one look at the gate; everything
-//! that is not settled yet (a slot on its way, an owner that changed) is the business of `journey`.
+//! that is not settled yet (a slot on its way, an owner that changed) is the business of `journey`,
+//! many commands at once of `batch`, and what every node has to do of `everywhere`.
 
+mod batch;
+mod everywhere;
 mod journey;
 mod routes;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use futures_util::future::join_all;
 use tokio::sync::watch;
 
-use crate::command::{Command, Reply, Routed, Scope};
+use crate::command::{Access, Command, Get, Reply, Scope};
 use crate::entry::{Entry, Key, Known, Millis};
 use crate::error::Error;
-use crate::member::NodeName;
+use crate::limits::{JOURNEY_BYTES_MAX, JOURNEYS_MAX};
+use crate::member::{NodeId, NodeName};
 use crate::partition::Slot;
-use crate::shard::{Gate, Shard};
+use crate::shard::{Gate, Shard, Transfer};
+use crate::supervision::Places;
 
 pub use routes::{Routes, Source};
 
@@ -31,11 +35,14 @@ pub struct Router {
 }
 
 struct Inner {
+    me: NodeId,
     shards: Vec<Shard>,
     gate: Arc<Gate>,
     routes: ArcSwap<Routes>,
     /// Counts what was published, for those who wait for something else to be.
     changes: watch::Sender<u64>,
+    /// Places of commands that wait for an owner.
+    journeys: Places,
 }
 
 /// Whether a command may go on to another node.
@@ -48,12 +55,15 @@ pub enum Hop {
 }
 
 impl Router {
-    /// A router over `shards`, of which there must be one at least, and which `gate` lets write.
+    /// A router of the node `me` over `shards`, of which there must be one at least, and which `gate`
+    /// lets write.
     #[must_use]
-    pub fn new(shards: Vec<Shard>, gate: Arc<Gate>, routes: Routes) -> Self {
+    pub fn new(me: NodeId, shards: Vec<Shard>, gate: Arc<Gate>, routes: Routes) -> Self {
         assert!(!shards.is_empty(), "a node has one shard at least");
         let routes = ArcSwap::from_pointee(routes);
-        Self { inner: Arc::new(Inner { shards, gate, routes, changes: watch::Sender::new(0) }) }
+        let journeys = Places::new(JOURNEYS_MAX, JOURNEY_BYTES_MAX);
+        let changes = watch::Sender::new(0);
+        Self { inner: Arc::new(Inner { me, shards, gate, routes, changes, journeys }) }
     }
 
     /// The shard of a slot: all keys of a slot are in one shard.
@@ -108,11 +118,11 @@ impl Router {
     #[inline]
     pub async fn get(&self, key: &Key, now: Millis) -> Result<Option<Entry>, Error> {
         let slot = key.slot();
-        if let Some(found) = self.read(slot, key, now) {
+        if let Some(found) = self.read_entry(slot, key, now) {
             return Ok(found);
         }
-        match Box::pin(self.ask(Routed { slot, command: Command::Get(key.clone()) })).await? {
-            Reply::Found(found) => Ok(found),
+        match Box::pin(self.ask(slot, Get { key: key.clone() }.into())).await? {
+            Reply::Entry(found) => Ok(found),
             _ => Err(Error::Unanswered { owner: self.name_of(slot) }),
         }
     }
@@ -122,139 +132,73 @@ impl Router {
     /// # Errors
     ///
     /// As [`Shard::write`]; [`Error::Unreachable`] (nothing changed) or [`Error::Unanswered`] (it may
-    /// have happened) if another node has the key and was not reached in time.
+    /// have happened) if another node has the key and was not reached in time; [`Error::Crowded`]
+    /// (nothing changed) if too many commands wait for their owners.
     pub async fn run_one(&self, command: Command, now: Millis) -> Result<Reply, Error> {
-        let routed = Routed::new(command);
-        if let Scope::Read(key) = routed.command.scope()
-            && let Some(found) = self.read(routed.slot, key, now)
-        {
-            return Ok(Reply::Found(found));
-        }
-        if routed.command.is_read() || !self.is_settled(routed.slot, now) {
-            return Box::pin(self.ask(routed)).await;
-        }
-        let again = self.inner.gate.has_peers().then(|| routed.clone());
-        match (self.shard_of(routed.slot).write_one(routed).await, again) {
-            (Err(Error::NotHere { .. }), Some(again)) => {
-                Box::pin(self.travel(again, Hop::First)).await
+        let (slot, access) = match command.scope() {
+            Scope::Key(key, access) => (key.slot(), access),
+            Scope::Slot([key, ..], access) => (key.slot(), access),
+            Scope::Slot([], _) | Scope::EveryNode(_) | Scope::Here(_) => {
+                return Box::pin(self.run_wide(&command, Hop::First, now)).await;
             }
+        };
+        if access == Access::Read
+            && let Some(found) = self.read(slot, &command, now)
+        {
+            return Ok(found);
+        }
+        if access == Access::Read || !self.is_settled(slot, now) {
+            return Box::pin(self.ask(slot, command)).await;
+        }
+        let again = self.inner.gate.has_peers().then(|| command.clone());
+        match (self.shard_of(slot).write_one(command).await, again) {
+            (Err(Error::NotHere { .. }), Some(again)) => Box::pin(self.travel(slot, again)).await,
             (answer, _) => answer,
         }
     }
 
     /// Has a command done that cannot be done here and now: by its owner, who nearly always does it at
     /// once, or else on a journey.
-    async fn ask(&self, routed: Routed) -> Result<Reply, Error> {
-        let owner = match self.inner.gate.is_ours(routed.slot) {
+    async fn ask(&self, slot: Slot, command: Command) -> Result<Reply, Error> {
+        let owner = match self.inner.gate.is_ours(slot) {
             true => None,
-            false => self.inner.routes.load().link(routed.slot).cloned(),
+            false => self.inner.routes.load().link(slot).cloned(),
         };
         if let Some(owner) = owner
-            && let Step::Done(answer) = run_there(&owner, &routed).await
+            && let Step::Done(answer) = run_there(&owner, slot, &command).await
         {
             return answer;
         }
-        self.travel(routed, Hop::First).await
+        self.travel(slot, command).await
     }
 
-    /// Has commands done, those on keys of one slot in order, and returns what became of each, in
-    /// order.
-    ///
-    /// A read goes straight to the table, unless the same batch writes to its shard before it: then
-    /// it goes with the writes, so that it sees them.
+    /// Has the writers of this node take over or forget what moves, whoever owns its slots; whether
+    /// each changed something, in order.
     ///
     /// # Errors
     ///
-    /// As [`Self::run_one`], for each command on its own.
-    pub async fn run(&self, commands: Vec<Command>, now: Millis) -> Vec<Result<Reply, Error>> {
-        let commands = commands.into_iter().map(Routed::new).collect();
-        self.run_routed(commands, Hop::First, now).await
-    }
-
-    /// As [`Self::run`], for commands whose slots are known.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::run`], and [`Error::NotHere`] (nothing changed) for a last hop that ends at the
-    /// wrong node.
-    pub async fn run_routed(
-        &self,
-        commands: Vec<Routed>,
-        hop: Hop,
-        now: Millis,
-    ) -> Vec<Result<Reply, Error>> {
-        let mut batch = Batch::new(self, commands.len());
-        for routed in commands {
-            self.sort(routed, &mut batch, hop, now);
+    /// As [`Shard::transfer`], for each on its own.
+    pub async fn transfer(&self, transfers: Vec<Transfer>) -> Vec<Result<bool, Error>> {
+        let mut groups: Vec<(Vec<usize>, Vec<Transfer>)> = vec![];
+        groups.resize_with(self.inner.shards.len(), Default::default);
+        let len = transfers.len();
+        for (at, transfer) in transfers.into_iter().enumerate() {
+            let (places, group) = &mut groups[self.shard_index_of(transfer.slot())];
+            places.push(at);
+            group.push(transfer);
         }
-        if batch.is_done() {
-            return batch.replies;
+        let groups = groups.into_iter().zip(&self.inner.shards);
+        let groups = groups.filter(|((places, _), _)| !places.is_empty());
+        let groups =
+            groups.map(async |((places, group), shard)| (places, shard.transfer(group).await));
+        // Each of them has a shard that answers for it.
+        let mut answers = vec![Ok(false); len];
+        for (places, group) in futures_util::future::join_all(groups).await {
+            for (at, answer) in places.into_iter().zip(group) {
+                answers[at] = answer;
+            }
         }
-        self.finish(batch, hop).await
-    }
-
-    /// Puts a command of a batch where it is done: at once, at a shard, at a peer, or on a journey.
-    fn sort(&self, routed: Routed, batch: &mut Batch, hop: Hop, now: Millis) {
-        let at = batch.replies.len();
-        // Until whoever does it has answered.
-        batch.replies.push(Err(Error::NotHere { slot: routed.slot.0 }));
-        let group = &mut batch.shards[self.shard_index_of(routed.slot)];
-        if routed.command.is_read()
-            && group.places.is_empty()
-            && let Some(found) = self.read(routed.slot, routed.key(), now)
-        {
-            batch.replies[at] = Ok(Reply::Found(found));
-            return;
-        }
-        if self.is_settled(routed.slot, now) {
-            return group.add(at, routed);
-        }
-        let is_ours = self.inner.gate.is_ours(routed.slot);
-        let peer = (!is_ours && hop == Hop::First).then(|| batch.routes.index(routed.slot));
-        match peer.flatten() {
-            Some(peer) => batch.peer(peer).add(at, routed),
-            None => batch.journeys.add(at, routed),
-        }
-    }
-
-    /// Has all groups of a batch done, and sends on a journey what did not find its owner.
-    async fn finish(&self, mut batch: Batch, hop: Hop) -> Vec<Result<Reply, Error>> {
-        let shards = std::mem::take(&mut batch.shards).into_iter().enumerate();
-        let shards = shards.filter(|(_, group)| !group.places.is_empty());
-        let keeps = hop == Hop::First && self.inner.gate.has_peers();
-        let shards = shards.map(|(at, group)| {
-            let shard = &self.inner.shards[at];
-            group.run(keeps, |commands| shard.write(commands))
-        });
-        let routes = Arc::clone(&batch.routes);
-        let peers = std::mem::take(&mut batch.peers).into_iter().map(|(peer, group)| {
-            let routes = &routes;
-            group.run(true, async move |commands| routes.run(peer, commands).await)
-        });
-        let (shards, peers) = tokio::join!(join_all(shards), join_all(peers));
-        for (group, answers) in shards.into_iter().chain(peers) {
-            batch.settle(group, answers);
-        }
-        let journeys = std::mem::take(&mut batch.journeys);
-        for (at, answer) in self.travel_all(journeys, hop).await {
-            batch.replies[at] = answer;
-        }
-        batch.replies
-    }
-
-    /// Has the writers of this node do commands, whoever owns their slots, and returns what became of
-    /// each, in order.
-    ///
-    /// # Errors
-    ///
-    /// As [`Shard::write`], for each command on its own.
-    pub async fn write_here(&self, commands: Vec<Routed>) -> Vec<Result<Reply, Error>> {
-        let mut batch = Batch::new(self, commands.len());
-        for (at, routed) in commands.into_iter().enumerate() {
-            batch.replies.push(Err(Error::NotHere { slot: routed.slot.0 }));
-            batch.shards[self.shard_index_of(routed.slot)].add(at, routed);
-        }
-        self.finish(batch, Hop::Last).await
+        answers
     }
 
     /// What is known under a key here, whoever owns it.
@@ -266,115 +210,44 @@ impl Router {
     /// Whether commands for `slot` are done here and nothing of it is elsewhere.
     #[inline]
     fn is_settled(&self, slot: Slot, now: Millis) -> bool {
-        self.inner.gate.serves(slot, now) && !self.inner.gate.is_arriving(slot)
+        self.inner.gate.is_settled(slot, now)
     }
 
     /// What is under a key of `slot`, straight from the table; `None` if that says nothing, as the
     /// slot is another's or is not all here.
     #[inline]
-    fn read(&self, slot: Slot, key: &Key, now: Millis) -> Option<Option<Entry>> {
-        let gate = &self.inner.gate;
-        if !gate.serves(slot, now) {
+    fn read_entry(&self, slot: Slot, key: &Key, now: Millis) -> Option<Option<Entry>> {
+        if !self.inner.gate.serves(slot, now) {
             return None;
         }
         let found = self.shard_of(slot).get(key, now);
-        // What is missed may have gone to another node since the first look at the gate.
-        let is_sure = match found {
-            Some(_) => !gate.is_doubtful(slot),
-            None => self.is_settled(slot, now),
-        };
-        is_sure.then_some(found)
+        self.is_sure(slot, found.is_some(), now).then_some(found)
+    }
+
+    /// The same for any command that is read.
+    #[inline]
+    fn read(&self, slot: Slot, command: &Command, now: Millis) -> Option<Reply> {
+        if !self.inner.gate.serves(slot, now) {
+            return None;
+        }
+        let reply = self.shard_of(slot).read(command, now)?;
+        let is_found = matches!(reply, Reply::Entry(Some(_)));
+        self.is_sure(slot, is_found, now).then_some(reply)
+    }
+
+    /// Whether what was read of a slot stands. What is missed may have gone to another node since the
+    /// first look at the gate.
+    #[inline]
+    fn is_sure(&self, slot: Slot, is_found: bool, now: Millis) -> bool {
+        match is_found {
+            true => !self.inner.gate.is_doubtful(slot),
+            false => self.is_settled(slot, now),
+        }
     }
 
     /// The name of who has a slot, for messages.
     fn name_of(&self, slot: Slot) -> Arc<str> {
         let name = self.inner.routes.load().owner_name(slot);
         name.map_or_else(|| "nobody".into(), |name| name.as_str().into())
-    }
-}
-
-/// A batch, its commands sorted by who does them.
-struct Batch {
-    replies: Vec<Result<Reply, Error>>,
-    /// By shard.
-    shards: Vec<Group>,
-    /// By member, where it is another; few.
-    peers: Vec<(usize, Group)>,
-    journeys: Group,
-    /// By which the peers are found.
-    routes: Arc<Routes>,
-}
-
-/// Commands of a batch and their places in it.
-#[derive(Default)]
-struct Group {
-    places: Vec<usize>,
-    commands: Vec<Routed>,
-}
-
-impl Batch {
-    fn new(router: &Router, commands: usize) -> Self {
-        Self {
-            replies: Vec::with_capacity(commands),
-            shards: router.inner.shards.iter().map(|_| Group::default()).collect(),
-            peers: vec![],
-            journeys: Group::default(),
-            routes: router.routes(),
-        }
-    }
-
-    /// Whether every command was answered at once.
-    fn is_done(&self) -> bool {
-        let is_empty = |group: &Group| group.places.is_empty();
-        self.shards.iter().all(is_empty) && self.peers.is_empty() && is_empty(&self.journeys)
-    }
-
-    fn peer(&mut self, peer: usize) -> &mut Group {
-        let at = self.peers.iter().position(|(other, _)| *other == peer);
-        let at = at.unwrap_or_else(|| {
-            self.peers.push((peer, Group::default()));
-            self.peers.len() - 1
-        });
-        &mut self.peers[at].1
-    }
-
-    /// Takes the answers to a group; what did not find its owner goes on a journey.
-    fn settle(&mut self, group: Group, answers: Vec<Result<Reply, Error>>) {
-        let mut kept = group.commands.into_iter();
-        for (at, answer) in group.places.into_iter().zip(answers) {
-            match (answer, kept.next()) {
-                (Err(error), Some(routed)) if is_worth_a_journey(&error, &routed) => {
-                    self.journeys.add(at, routed);
-                }
-                (answer, _) => self.replies[at] = answer,
-            }
-        }
-    }
-}
-
-/// Whether a command that was sent may be sent elsewhere: it changed nothing, and may find its owner.
-fn is_worth_a_journey(error: &Error, routed: &Routed) -> bool {
-    match error {
-        Error::NotHere { .. } | Error::Unreachable { .. } => true,
-        Error::Unanswered { .. } => routed.command.is_read(),
-        _ => false,
-    }
-}
-
-impl Group {
-    fn add(&mut self, at: usize, routed: Routed) {
-        self.places.push(at);
-        self.commands.push(routed);
-    }
-
-    /// Has it done by `run`; what it sends is kept for another try only if it may need one.
-    async fn run(
-        self,
-        keeps: bool,
-        run: impl AsyncFnOnce(Vec<Routed>) -> Vec<Result<Reply, Error>>,
-    ) -> (Self, Vec<Result<Reply, Error>>) {
-        let Self { places, commands } = self;
-        let kept = if keeps { commands.clone() } else { vec![] };
-        (Self { places, commands: kept }, run(commands).await)
     }
 }

@@ -4,30 +4,34 @@
 //! and so does its inbox: writes that were waiting are done by the next actor, inside their deadline.
 
 mod actor;
+mod apply;
 mod gate;
 mod message;
+mod transfer;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
-use ractor::{Actor, ActorRef};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::oneshot;
 
 use crate::clock::Pulse;
-use crate::command::{Reply, Routed, Stored};
+use crate::command::{Command, Reply};
 use crate::entry::{Entry, Key, Known, Millis, Version};
 use crate::error::Error;
 use crate::limits::{
-    SHARD_ATTEMPTS_MAX, SHARD_BATCH_MAX, SHARD_CALL_BEAT, SHARD_CALL_BEATS, SHARD_IN_FLIGHT_MAX,
+    SHARD_ATTEMPTS_MAX, SHARD_BATCH_MAX, SHARD_CALL_BEAT, SHARD_CALL_BEATS,
+    SHARD_IN_FLIGHT_BYTES_MAX, SHARD_IN_FLIGHT_MAX,
 };
 use crate::metrics::Counter;
-use crate::supervision::{ChildSpec, Kind, Running};
+use crate::supervision::{ChildSpec, Inbox, Kind, NotAdded, Orders, Post};
 use crate::table::{Cursor, ScanStep, Table, TableReader, TableStats};
 
 pub use gate::{Gate, Passage};
+pub use transfer::Transfer;
 
 use actor::{Holding, ShardActor};
-use message::{Batch, Inbox, ShardMsg, Waiting, Write};
+use apply::Look;
+use message::{Batch, ShardMsg, Task, Waiting, Work, Write};
 
 /// One shard. Clones are the same shard.
 #[derive(Clone)]
@@ -38,13 +42,10 @@ pub struct Shard {
 struct Inner {
     id: usize,
     reader: TableReader,
-    /// The actor that writes now, published whenever one is started.
-    actor: watch::Receiver<Option<ActorRef<ShardMsg>>>,
+    post: Post<ShardMsg>,
     holding: Arc<Holding>,
-    in_flight: Arc<Semaphore>,
     /// The deadline of those who wait for the actor.
     pulse: Pulse,
-    counts: Counts,
 }
 
 /// Requests this shard has seen.
@@ -77,39 +78,41 @@ impl Shard {
     /// written. Needs a tokio runtime.
     #[must_use]
     pub fn new(id: usize, table: Arc<Table>, gate: Arc<Gate>) -> (Self, ChildSpec) {
-        let (actor_tx, actor) = watch::channel(None);
-        let in_flight = Arc::new(Semaphore::new(SHARD_IN_FLIGHT_MAX));
         let reader = table.reader();
-        let (inbox, counters) = (Inbox::default(), Mutex::default());
-        let holding = Arc::new(Holding { table, inbox, counters, gate, seen: AtomicU64::new(0) });
-        let held = Arc::clone(&holding);
-        let actor_tx = Arc::new(actor_tx);
-        let spec = ChildSpec::new(format!("shard-{id}"), Kind::Shard, move |supervisor| {
-            let (holding, actor_tx) = (Arc::clone(&held), Arc::clone(&actor_tx));
-            async move {
-                let started =
-                    ShardActor::spawn_linked(None, ShardActor, holding, supervisor).await?;
-                actor_tx.send_replace(Some(started.0.clone()));
-                // Behind the line above: whoever still told the last actor had added before this.
-                // One that has ended by now is reported as any other that ends.
-                drop(started.0.cast(ShardMsg::Work));
-                Ok(Running::new(started, || ShardMsg::Crash))
-            }
+        let holding = Arc::new(Holding {
+            table,
+            inbox: Inbox::new(SHARD_IN_FLIGHT_MAX, SHARD_IN_FLIGHT_BYTES_MAX),
+            gate,
+            counts: Counts::default(),
+            seen: AtomicU64::new(0),
         });
+        let post = Post::default();
+        let orders = Orders { first: Some(|| ShardMsg::Work), crash: || ShardMsg::Crash };
+        let held = Arc::clone(&holding);
+        let spec =
+            ChildSpec::of_actor(format!("shard-{id}"), Kind::Shard, &post, &orders, move || {
+                (ShardActor, Arc::clone(&held))
+            });
         let pulse = Pulse::start(SHARD_CALL_BEAT);
-        let counts = Counts::default();
-        let inner = Inner { id, reader, actor, holding, in_flight, pulse, counts };
-        (Self { inner: Arc::new(inner) }, spec)
+        (Self { inner: Arc::new(Inner { id, reader, post, holding, pulse }) }, spec)
     }
 
     /// The entry under `key`, straight from the table.
+    #[inline]
     #[must_use]
     pub fn get(&self, key: &Key, now: Millis) -> Option<Entry> {
         let entry = self.inner.reader.get(key, now);
-        let counts = &self.inner.counts;
-        let count = if entry.is_some() { &counts.hits } else { &counts.misses };
-        count.count();
+        self.inner.holding.counts.looked(entry.is_some());
         entry
+    }
+
+    /// What comes of a command that needs no writer, straight from the table; `None` for one that
+    /// does.
+    #[inline]
+    #[must_use]
+    pub fn read(&self, command: &Command, now: Millis) -> Option<Reply> {
+        let counts = &self.inner.holding.counts;
+        apply::read(command, &Look { reader: &self.inner.reader, counts, now })
     }
 
     /// The entry under `key`, uncounted: for explanations.
@@ -121,7 +124,7 @@ impl Shard {
     /// What is known of `key`, also that it was deleted or has ended.
     #[must_use]
     pub fn known(&self, key: &Key) -> Option<Known> {
-        self.inner.holding.known(&self.inner.reader, key)
+        self.inner.reader.known(key)
     }
 
     /// What is known of the next keys from `cursor` on, as [`TableReader::scan`].
@@ -134,12 +137,6 @@ impl Shard {
         is_wanted: impl Fn(&Key) -> bool,
     ) -> ScanStep {
         self.inner.reader.scan(cursor, entries_max, now, is_wanted)
-    }
-
-    /// Every counter, under the name it moves by.
-    #[must_use]
-    pub fn counters(&self) -> Vec<(Key, Known)> {
-        self.inner.holding.counters()
     }
 
     /// The greatest version that was written here or seen from elsewhere.
@@ -159,41 +156,39 @@ impl Shard {
     ///
     /// As [`Shard::write`]; it may not be done then.
     pub async fn barrier(&self) -> Result<(), Error> {
-        let nothing: Batch = Arc::new([]);
-        let passed = self.inner.pulse.limit(SHARD_CALL_BEATS, self.write_batch(&nothing)).await;
+        let nothing = Batch::<Command>::new([], usize::MAX);
+        let passed = self.inner.pulse.limit(SHARD_CALL_BEATS, self.have_done(&nothing)).await;
         passed.unwrap_or(Err(Error::Timeout { shard: self.inner.id }))
     }
 
-    /// Has the writer do `commands`, in order, and returns what became of each.
+    /// Has the writer do `commands`, in order, and returns what became of each. Reads are put off once
+    /// what goes back has `reply_bytes_max` bytes.
     ///
-    /// A read among them sees the writes before it.
+    /// A read among them sees the writes before it. What is behind a command that was not done, on
+    /// keys of the same slot, is not done either.
     ///
     /// # Errors
     ///
-    /// For each command on its own: [`Error::Busy`] if too many writes are waiting (nothing
-    /// changed), [`Error::NotHere`] if its slot is another node's by now (nothing changed),
-    /// [`Error::Timeout`] if it was not answered in time or [`Error::Down`] if the shard is gone for
-    /// good (the write may have happened).
-    pub async fn write(&self, mut commands: Vec<Routed>) -> Vec<Result<Reply, Error>> {
-        let timeout = Err(Error::Timeout { shard: self.inner.id });
-        let mut replies = Vec::with_capacity(commands.len());
-        let mut batches: Vec<(Batch, Result<(), Error>)> = vec![];
-        while !commands.is_empty() {
-            let writes = commands.drain(..commands.len().min(SHARD_BATCH_MAX));
-            batches.push((writes.map(Write::new).collect(), timeout.clone()));
-        }
-        let all = async {
-            for (batch, outcome) in &mut batches {
-                *outcome = self.write_batch(batch).await;
-            }
-        };
-        // What it gives up keeps the outcome it began with.
-        let _ = self.inner.pulse.limit(SHARD_CALL_BEATS, all).await;
-        for (batch, outcome) in &batches {
-            replies.extend(batch.iter().map(|write| self.reply_of(write, outcome)));
-        }
-        self.count(&replies);
-        replies
+    /// For each command on its own: [`Error::Busy`] if too much is waiting (nothing changed),
+    /// [`Error::NotHere`] if its slot is another node's by now or [`Error::Later`] if it was put off
+    /// (nothing changed), [`Error::Timeout`] if it was not answered in time or [`Error::Down`] if the
+    /// shard is gone for good (the write may have happened).
+    pub async fn write(
+        &self,
+        commands: Vec<Command>,
+        reply_bytes_max: usize,
+    ) -> Vec<Result<Reply, Error>> {
+        self.all(commands, reply_bytes_max).await
+    }
+
+    /// Has the writer take over or forget what moves between nodes, in order; whether that changed
+    /// something.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shard::write`].
+    pub async fn transfer(&self, transfers: Vec<Transfer>) -> Vec<Result<bool, Error>> {
+        self.all(transfers, usize::MAX).await
     }
 
     /// Has the writer do one command, as [`Shard::write`].
@@ -201,40 +196,51 @@ impl Shard {
     /// # Errors
     ///
     /// As [`Shard::write`].
-    pub async fn write_one(&self, command: Routed) -> Result<Reply, Error> {
-        let batch: Batch = Arc::new([Write::new(command)]);
-        let outcome = self.inner.pulse.limit(SHARD_CALL_BEATS, self.write_batch(&batch)).await;
+    pub async fn write_one(&self, command: Command) -> Result<Reply, Error> {
+        let batch = Batch::new([command], usize::MAX);
+        let outcome = self.inner.pulse.limit(SHARD_CALL_BEATS, self.have_done(&batch)).await;
         let outcome = outcome.unwrap_or(Err(Error::Timeout { shard: self.inner.id }));
-        let reply = self.reply_of(&batch[0], &outcome);
-        self.count(std::slice::from_ref(&reply));
-        reply
+        self.done(&batch.writes[0], &outcome)
     }
 
-    /// The reply to a write of a batch that ended with `outcome`.
-    fn reply_of(&self, write: &Write, outcome: &Result<(), Error>) -> Result<Reply, Error> {
-        match (write.reply(), outcome) {
-            (Some(reply), _) => reply.cloned(),
+    async fn all<T: Task>(
+        &self,
+        mut tasks: Vec<T>,
+        reply_bytes_max: usize,
+    ) -> Vec<Result<T::Done, Error>>
+    where
+        Work: From<Batch<T>>,
+    {
+        let timeout = Err(Error::Timeout { shard: self.inner.id });
+        let mut batches: Vec<(Batch<T>, Result<(), Error>)> = vec![];
+        while !tasks.is_empty() {
+            let part = tasks.drain(..tasks.len().min(SHARD_BATCH_MAX));
+            batches.push((Batch::new(part, reply_bytes_max), timeout.clone()));
+        }
+        let all = async {
+            for (batch, outcome) in &mut batches {
+                *outcome = self.have_done(batch).await;
+            }
+        };
+        // What it gives up keeps the outcome it began with.
+        let _ = self.inner.pulse.limit(SHARD_CALL_BEATS, all).await;
+        let done = |(batch, outcome): &(Batch<T>, _)| {
+            batch.writes.iter().map(|write| self.done(write, outcome)).collect::<Vec<_>>()
+        };
+        batches.iter().flat_map(done).collect()
+    }
+
+    /// What came of a task of a batch that ended with `outcome`.
+    fn done<T: Task>(
+        &self,
+        write: &Write<T>,
+        outcome: &Result<(), Error>,
+    ) -> Result<T::Done, Error> {
+        match (write.done(), outcome) {
+            (Some(done), _) => done,
             (None, Err(error)) => Err(error.clone()),
             // An actor answers a batch only when it has done all of it.
             (None, Ok(())) => Err(Error::Down { shard: self.inner.id }),
-        }
-    }
-
-    fn count(&self, replies: &[Result<Reply, Error>]) {
-        let counts = &self.inner.counts;
-        for reply in replies.iter().flatten() {
-            match reply {
-                Reply::Found(Some(_)) => counts.hits.count(),
-                Reply::Found(None) => counts.misses.count(),
-                Reply::Stored(Stored::Created(_) | Stored::Replaced(_)) | Reply::Deleted(true) => {
-                    counts.writes.count();
-                }
-                Reply::Stored(Stored::Unchanged(_) | Stored::Refused | Stored::TooLarge)
-                | Reply::Deleted(false)
-                | Reply::Id(_)
-                | Reply::Merged(_)
-                | Reply::Forgotten(_) => {}
-            }
         }
     }
 
@@ -242,24 +248,20 @@ impl Shard {
     ///
     /// What an actor has done of a batch is kept in the batch, so that nothing is done twice. A batch
     /// in whose midst actors end time and again is given up: it may be what ends them.
-    async fn write_batch(&self, batch: &Batch) -> Result<(), Error> {
+    async fn have_done<T: Task>(&self, batch: &Batch<T>) -> Result<(), Error>
+    where
+        Work: From<Batch<T>>,
+    {
         let shard = self.inner.id;
-        // A batch has at most SHARD_BATCH_MAX writes, far from what a u32 holds.
-        let permits = batch.len() as u32;
         for attempt in 0..SHARD_ATTEMPTS_MAX {
-            let in_flight = Arc::clone(&self.inner.in_flight);
-            let Ok(permit) = in_flight.try_acquire_many_owned(permits) else {
-                // Only before an actor had it in its hands is it sure that nothing changed.
-                return Err(if attempt == 0 {
-                    Error::Busy { shard }
-                } else {
-                    Error::Down { shard }
-                });
-            };
             let (done, is_done) = oneshot::channel();
-            let waiting = Waiting { batch: Arc::clone(batch), done, permit };
-            if self.inner.holding.inbox.add(waiting) {
-                self.ring()?;
+            let wait = |place| Waiting { work: Work::from(batch.clone()), done, place };
+            match self.inner.holding.inbox.add(batch.writes.len(), batch.bytes(), wait) {
+                Ok(true) => self.ring()?,
+                Ok(false) => {}
+                // Only before an actor had it in its hands is it sure that nothing changed.
+                Err(NotAdded::Full) if attempt == 0 => return Err(Error::Busy { shard }),
+                Err(NotAdded::Full | NotAdded::Closed) => return Err(Error::Down { shard }),
             }
             if is_done.await.is_ok() {
                 return Ok(());
@@ -271,28 +273,36 @@ impl Shard {
 
     /// Tells the actor that there is work. One that has ended needs not be told: the next looks.
     fn ring(&self) -> Result<(), Error> {
-        let actor = &self.inner.actor;
-        if actor.has_changed().is_err() {
+        if self.inner.post.is_closed() {
             return Err(Error::Down { shard: self.inner.id });
         }
-        if let Some(actor) = &*actor.borrow() {
-            drop(actor.cast(ShardMsg::Work));
-        }
+        self.inner.post.tell(ShardMsg::Work);
         Ok(())
     }
 
     /// What this shard has done and holds.
     #[must_use]
     pub fn stats(&self) -> ShardStats {
-        let counts = &self.inner.counts;
+        let Holding { counts, inbox, .. } = &*self.inner.holding;
         ShardStats {
             id: self.inner.id,
             table: self.inner.reader.stats(),
-            queue: SHARD_IN_FLIGHT_MAX - self.inner.in_flight.available_permits(),
+            queue: inbox.places().items(),
             hits: counts.hits.total(),
             misses: counts.misses.total(),
             writes: counts.writes.total(),
         }
+    }
+}
+
+impl Counts {
+    #[inline]
+    fn looked(&self, is_hit: bool) {
+        if is_hit { self.hits.count() } else { self.misses.count() }
+    }
+
+    fn wrote(&self) {
+        self.writes.count();
     }
 }
 
@@ -301,7 +311,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::command::{Command, Condition, Put};
+    use crate::command::{Condition, Delete, Get, NextId, Put, Stored};
     use crate::entry::MediaType;
     use crate::supervision::Supervisor;
     use crate::table::TableConfig;
@@ -326,23 +336,24 @@ mod tests {
         Key::new(n.to_string()).unwrap()
     }
 
-    fn put(n: usize) -> Routed {
-        Routed::new(Command::Put(Put {
+    fn put(n: usize) -> Command {
+        Command::Put(Put {
             key: key(n),
             value: Bytes::from_static(b"{}"),
             media: MediaType::Json,
             expires_at: None,
             condition: Condition::Always,
-        }))
+        })
     }
 
     #[tokio::test]
     async fn a_batch_larger_than_one_message_is_done_in_order() {
         let (shard, _supervisor) = start().await;
-        let counter = || Routed::new(Command::NextId(key(0)));
-        let replies = shard.write((0..3 * SHARD_BATCH_MAX).map(|_| counter()).collect()).await;
+        let counter = || Command::from(NextId::of(&key(0)));
+        let replies =
+            shard.write((0..3 * SHARD_BATCH_MAX).map(|_| counter()).collect(), usize::MAX).await;
         let ids: Vec<_> = replies.into_iter().map(Result::unwrap).collect();
-        let expected: Vec<_> = (1..=3 * SHARD_BATCH_MAX as u64).map(Reply::Id).collect();
+        let expected: Vec<_> = (1..=3 * SHARD_BATCH_MAX as u64).map(Reply::Number).collect();
         assert_eq!(ids, expected);
     }
 
@@ -353,7 +364,9 @@ mod tests {
             let writers: Vec<_> = (0..64)
                 .map(|n| {
                     let shard = shard.clone();
-                    tokio::spawn(async move { shard.write(vec![put(64 * round + n)]).await })
+                    tokio::spawn(
+                        async move { shard.write(vec![put(64 * round + n)], usize::MAX).await },
+                    )
                 })
                 .collect();
             supervisor.crash("shard-0").await.unwrap();
@@ -369,27 +382,46 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_behind_something_put_off_on_its_slot_is_put_off_too() {
+        let (shard, _supervisor) = start().await;
+        shard.write(vec![put(1), put(2)], usize::MAX).await;
+        let get = |n| Command::from(Get { key: key(n) });
+        let delete = |n| Command::from(Delete { key: key(n) });
+        let replies = shard.write(vec![get(1), get(2), delete(2), delete(1)], 1).await;
+        assert!(matches!(replies[0], Ok(Reply::Entry(Some(_)))));
+        let later = Err(Error::Later);
+        assert_eq!(replies[1..], [later.clone(), later, Ok(Reply::Flag(true))]);
+        assert!(shard.get(&key(2), NOW).is_some());
+    }
+
+    #[tokio::test]
+    async fn writes_over_the_bound_in_bytes_are_refused_and_change_nothing() {
+        let (shard, _supervisor) = start().await;
+        let held = shard.inner.holding.inbox.places().take(1, SHARD_IN_FLIGHT_BYTES_MAX).unwrap();
+        assert_eq!(shard.write_one(put(1)).await, Err(Error::Busy { shard: 0 }));
+        drop(held);
+        assert!(shard.write_one(put(1)).await.is_ok());
+    }
+
+    #[tokio::test]
     async fn writes_over_the_bound_are_refused_and_change_nothing() {
         let (shard, _supervisor) = start().await;
-        let all = shard.inner.in_flight.clone();
-        let held = all.try_acquire_many_owned(SHARD_IN_FLIGHT_MAX as u32).unwrap();
-        assert_eq!(shard.write(vec![put(1)]).await, [Err(Error::Busy { shard: 0 })]);
+        let places = shard.inner.holding.inbox.places();
+        let held = places.take(SHARD_IN_FLIGHT_MAX, 1).unwrap();
+        assert_eq!(shard.write(vec![put(1)], usize::MAX).await, [Err(Error::Busy { shard: 0 })]);
         drop(held);
         assert_eq!(shard.get(&key(1), NOW), None);
-        assert!(shard.write(vec![put(1)]).await[0].is_ok());
+        assert!(shard.write(vec![put(1)], usize::MAX).await[0].is_ok());
     }
 
     #[tokio::test]
     async fn a_shard_that_stops_by_itself_is_started_again() {
         let (shard, supervisor) = start().await;
-        let actor = shard.inner.actor.borrow().clone().unwrap();
-        actor.stop(None);
-        let mut actors = shard.inner.actor.clone();
-        actors
-            .wait_for(|next| next.as_ref().is_some_and(|n| n.get_id() != actor.get_id()))
-            .await
-            .unwrap();
-        assert!(shard.write(vec![put(1)]).await[0].is_ok());
+        shard.inner.post.actor().unwrap().stop(None);
+        while supervisor.tree().restarts == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(shard.write(vec![put(1)], usize::MAX).await[0].is_ok());
         assert_eq!(supervisor.tree().restarts, 1);
     }
 
@@ -397,69 +429,69 @@ mod tests {
     async fn a_shard_whose_supervisor_stopped_is_down() {
         let (shard, supervisor) = start().await;
         supervisor.stop().await;
-        let replies = shard.write(vec![put(1)]).await;
+        let replies = shard.write(vec![put(1)], usize::MAX).await;
         assert!(replies[0].as_ref().is_err_and(Error::may_have_happened), "{replies:?}");
     }
 
     #[tokio::test]
     async fn what_comes_after_a_slot_was_given_away_is_not_written() {
         let (shard, _supervisor, gate) = start_gated().await;
-        let slot = put(1).slot;
+        let slot = key(1).slot();
         assert!(shard.write_one(put(1)).await.is_ok());
-        gate.set(slot, Passage::default());
+        gate.set_all([(slot, Passage::default())]);
         shard.barrier().await.unwrap();
         assert_eq!(shard.write_one(put(1)).await, Err(Error::NotHere { slot: slot.0 }));
         let known = shard.known(&key(1)).unwrap();
-        let merge = Routed::new(Command::Merge(key(1), known.clone()));
-        assert_eq!(shard.write_one(merge).await, Err(Error::NotHere { slot: slot.0 }));
-        let forget = Routed::new(Command::Forget(key(1), known.version()));
-        assert_eq!(shard.write_one(forget).await, Ok(Reply::Forgotten(true)));
+        let merge = Transfer::TakeOver(key(1), known.clone());
+        assert_eq!(shard.transfer(vec![merge]).await[0], Err(Error::NotHere { slot: slot.0 }));
+        let forget = Transfer::Forget(key(1), known.version());
+        assert_eq!(shard.transfer(vec![forget]).await[0], Ok(true));
         assert_eq!(shard.known(&key(1)), None);
     }
 
     #[tokio::test]
     async fn a_slot_that_is_ours_again_takes_what_others_had_of_it() {
         let (shard, _supervisor, gate) = start_gated().await;
-        let slot = put(1).slot;
+        let slot = key(1).slot();
         assert!(shard.write_one(put(1)).await.is_ok());
         let known = shard.known(&key(1)).unwrap();
-        gate.set(slot, Passage::default());
-        let forget = Routed::new(Command::Forget(key(1), known.version()));
-        shard.write_one(forget.clone()).await.unwrap();
-        gate.set(slot, Passage { serves: true, is_ours: true, ..Passage::default() });
-        let merge = Routed::new(Command::Merge(key(1), known.clone()));
-        assert_eq!(shard.write_one(merge.clone()).await, Ok(Reply::Merged(true)));
-        assert_eq!(shard.write_one(merge).await, Ok(Reply::Merged(false)));
-        assert_eq!(shard.write_one(forget).await, Err(Error::NotHere { slot: slot.0 }));
+        gate.set_all([(slot, Passage::default())]);
+        let forget = Transfer::Forget(key(1), known.version());
+        shard.transfer(vec![forget.clone()]).await;
+        gate.set_all([(slot, Passage { serves: true, is_ours: true, ..Passage::default() })]);
+        let merge = Transfer::TakeOver(key(1), known.clone());
+        assert_eq!(shard.transfer(vec![merge.clone()]).await[0], Ok(true));
+        assert_eq!(shard.transfer(vec![merge]).await[0], Ok(false));
+        assert_eq!(shard.transfer(vec![forget]).await[0], Err(Error::NotHere { slot: slot.0 }));
         assert_eq!(shard.known(&key(1)), Some(known));
     }
 
     #[tokio::test]
     async fn a_deletion_is_remembered_where_there_are_other_nodes() {
         let (shard, _supervisor, gate) = start_gated().await;
-        let delete = || Routed::new(Command::Delete(key(1)));
+        let delete = || Command::from(Delete { key: key(1) });
         gate.set_peers(true);
         shard.write_one(put(1)).await.unwrap();
         let written = shard.known(&key(1)).unwrap();
-        assert_eq!(shard.write_one(delete()).await, Ok(Reply::Deleted(true)));
+        assert_eq!(shard.write_one(delete()).await, Ok(Reply::Flag(true)));
         assert!(shard.known(&key(1)).is_some_and(|known| written.version() < known.version()));
-        let merge = Routed::new(Command::Merge(key(1), written));
-        assert_eq!(shard.write_one(merge).await, Ok(Reply::Merged(false)));
+        let merge = Transfer::TakeOver(key(1), written);
+        assert_eq!(shard.transfer(vec![merge]).await[0], Ok(false));
         assert_eq!(shard.get(&key(1), NOW), None);
     }
 
     #[tokio::test]
     async fn a_counter_goes_on_where_it_has_come_to_elsewhere() {
         let (shard, _supervisor) = start().await;
-        let next = || Routed::new(Command::NextId(key(7)));
+        let next = || Command::from(NextId::of(&key(7)));
         for id in 1..=3 {
-            assert_eq!(shard.write_one(next()).await, Ok(Reply::Id(id)));
+            assert_eq!(shard.write_one(next()).await, Ok(Reply::Number(id)));
         }
-        let [(name, known)] = &shard.counters()[..] else { panic!("one counter") };
-        assert_eq!(shard.known(name).as_ref(), Some(known));
+        let name = Key::of_counter(&key(7));
+        let known = shard.known(&name).unwrap();
         let (other, _supervisor) = start().await;
-        let merge = Routed::new(Command::Merge(name.clone(), known.clone()));
-        assert_eq!(other.write_one(merge).await, Ok(Reply::Merged(true)));
-        assert_eq!(other.write_one(next()).await, Ok(Reply::Id(4)));
+        let merge = Transfer::TakeOver(name.clone(), known.clone());
+        assert_eq!(other.transfer(vec![merge]).await[0], Ok(true));
+        assert_eq!(other.write_one(next()).await, Ok(Reply::Number(4)));
     }
 }

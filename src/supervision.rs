@@ -17,7 +17,7 @@ mod tests;
 
 pub use budget::RestartBudget;
 pub use child::{ChildSpec, Orders, Running};
-pub use inbox::{Inbox, NotAdded, Place};
+pub use inbox::{Inbox, NotAdded, Place, Places};
 pub use post::Post;
 pub use supervisor::{CrashError, Supervisor};
 pub use tree::{Child, ChildState, Kind, Tree};

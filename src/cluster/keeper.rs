@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::limits::{CLAIM_ANSWER_TIMEOUT, CLAIM_PAUSE, HANDOFF_TICK, LEASE};
 use crate::member::{Member, NodeId, RosterEvent};
 use crate::partition::{Handoff, HandoffAction, HandoffEvent, PartitionMap, SLOTS, Slot, SlotSet};
-use crate::peer::message::{Request, Response};
+use crate::peer::message::{Claim, Claimed, Request, Response};
 use crate::router::{Routes, Source};
 use crate::shard::{Passage, Shard};
 use crate::supervision::{ChildSpec, Kind, Orders};
@@ -86,9 +86,7 @@ pub(super) fn child(shared: &Arc<Shared>) -> ChildSpec {
 pub(super) async fn ask(
     shared: &Shared,
     from: NodeId,
-    id: u64,
-    digest: u64,
-    slots: SlotSet,
+    Claim { id, digest, slots }: Claim,
 ) -> Response {
     let Some(keeper) = shared.keeper.actor() else { return Response::ClaimRefused { id } };
     let event = HandoffEvent::Claim { from, id, digest, slots };
@@ -305,7 +303,7 @@ impl KeeperState {
             let shards = self.shared.router.shards().iter();
             let clock = shards.map(Shard::version).max().unwrap_or_default().0;
             // As above.
-            let _ = reply.send(Response::Claimed { id, residue, clock });
+            let _ = reply.send(Response::Claimed(Claimed { id, residue, clock }));
         }
     }
 
@@ -314,8 +312,8 @@ impl KeeperState {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
             let from = link.peer().clone();
-            match link.ask(Request::Claim { id, digest, slots }).await {
-                Ok(Response::Claimed { id, residue, clock }) => {
+            match link.ask(Request::Claim(Claim { id, digest, slots })).await {
+                Ok(Response::Claimed(Claimed { id, residue, clock })) => {
                     let event = HandoffEvent::Answered { from, id, residue };
                     shared.keeper.tell(KeeperMsg::Answered(event, Version(clock)));
                 }
@@ -350,6 +348,7 @@ impl KeeperState {
         let mixed: SlotSet = arriving.iter().filter(is_mixed).collect();
         // Before the gate: who finds a slot open must find its sources.
         self.shared.router.publish(Routes { map, links, sources });
+        let mut changed = vec![];
         for slot in (0..SLOTS).map(Slot) {
             let passage = &mut self.passages[usize::from(slot.0)];
             let serves = handoff.is_held(slot);
@@ -362,9 +361,10 @@ impl KeeperState {
             };
             if *passage != next {
                 *passage = next;
-                self.shared.gate.set(slot, next);
+                changed.push((slot, next));
             }
         }
+        self.shared.gate.set_all(changed);
         self.shared.router.wake();
     }
 

@@ -18,7 +18,6 @@ use super::Shared;
 use super::keeper::KeeperMsg;
 use super::task::Task;
 use crate::clock;
-use crate::command::{Command, Reply, Routed};
 use crate::entry::{Key, Known};
 use crate::limits::{
     MOVE_CHUNK_BYTES, MOVE_CHUNK_ENTRIES, MOVE_CHUNKS_IN_FLIGHT, MOVE_PAUSE_MAX, MOVE_PAUSE_MIN,
@@ -27,9 +26,9 @@ use crate::limits::{
 use crate::member::NodeId;
 use crate::partition::SlotSet;
 use crate::peer::Link;
-use crate::peer::message::{Moved, PushOutcome, Refusal, Response};
+use crate::peer::message::{Moved, PushOutcome, Response};
 use crate::router::{Router, Routes};
-use crate::shard::Shard;
+use crate::shard::{Shard, Transfer};
 use crate::supervision::{ChildSpec, Kind, Orders};
 use crate::table::Cursor;
 
@@ -240,12 +239,6 @@ impl Pass {
     }
 
     async fn go_over(&mut self, shard: &Shard, routes: &Routes) {
-        let counters = shard.counters();
-        for (key, known) in counters {
-            if self.is_wanted(&key) {
-                self.add(key, known, routes).await;
-            }
-        }
         let mut cursor = Some(Cursor::default());
         while let Some(at) = cursor {
             let wanted = |key: &Key| self.is_wanted(key);
@@ -306,8 +299,7 @@ impl Pass {
             let slot = key.slot();
             match outcomes.next() {
                 Some(PushOutcome::Taken | PushOutcome::Older) => {
-                    let command = Command::Forget(key, known.version());
-                    taken.push(Routed { slot, command });
+                    taken.push(Transfer::Forget(key, known.version()));
                 }
                 Some(PushOutcome::Refused(_)) | None => {
                     self.kept += 1;
@@ -315,10 +307,10 @@ impl Pass {
                 }
             }
         }
-        let slots: Vec<_> = taken.iter().map(|routed| routed.slot).collect();
+        let slots: Vec<_> = taken.iter().map(Transfer::slot).collect();
         self.moved += taken.len() as u64;
         self.shared.moved(taken.len());
-        let forgotten = self.shared.router.write_here(taken).await;
+        let forgotten = self.shared.router.transfer(taken).await;
         for (slot, outcome) in slots.into_iter().zip(forgotten) {
             if outcome.is_err() {
                 self.left.insert(slot);
@@ -340,15 +332,12 @@ impl Shared {
 
 /// Takes over what a peer knows of keys that this node has now.
 pub(super) async fn receive(router: &Router, entries: Vec<Moved>) -> Response {
-    let merge = |Moved { key, known }| {
-        let slot = key.slot();
-        Routed { slot, command: Command::Merge(key, known) }
-    };
-    let outcomes = router.write_here(entries.into_iter().map(merge).collect()).await;
+    let take_over = |Moved { key, known }| Transfer::TakeOver(key, known);
+    let outcomes = router.transfer(entries.into_iter().map(take_over).collect()).await;
     let outcomes = outcomes.into_iter().map(|outcome| match outcome {
-        Ok(Reply::Merged(true)) => PushOutcome::Taken,
-        Ok(_) => PushOutcome::Older,
-        Err(error) => PushOutcome::Refused(Refusal::Failed(error)),
+        Ok(true) => PushOutcome::Taken,
+        Ok(false) => PushOutcome::Older,
+        Err(error) => PushOutcome::Refused(error),
     });
     Response::Pushed(outcomes.collect())
 }

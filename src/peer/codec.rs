@@ -1,13 +1,21 @@
 //! Messages to bytes and back, within limits: the only module that knows of bincode.
+//!
+//! ```text
+//! request  | run of the sender 8 | number 2 | body … |
+//! response |                       number 2 | body … |
+//! ```
+//! The head is of a fixed form, so that it is known what a message is before any of it is decoded. The
+//! body of commands is what `frame` says; any other is one value in bincode's encoding.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use serde::{Deserialize, Serialize};
 
-use super::message::{Moved, Refusal, Request, Response};
+use super::frame;
+use super::message::{BatchOf, Form, Moved, NodeIdForm, Refusal, Request, Response};
 use crate::command::{Command, Reply};
-use crate::entry::{Entry, Known};
-use crate::limits::PEER_FRAME_BYTES_MAX;
-use crate::member::Boot;
+use crate::entry::Known;
+use crate::limits::{PEER_FRAME_BYTES_MAX, PEER_TEXT_BYTES_MAX};
+use crate::member::{Boot, NodeId};
 
 /// Numbers count eight bytes against the limit, however few they take.
 const DECODE_BYTES_MAX: usize = 8 * PEER_FRAME_BYTES_MAX;
@@ -18,8 +26,33 @@ const ITEM_BYTES: usize = 48;
 /// About how many bytes a member gets.
 const MEMBER_BYTES: usize = 128;
 
+/// Bytes of a request before its body.
+pub(super) const HEAD_BYTES: usize = 8 + 2;
+
 const FORMAT: Configuration<LittleEndian, Varint, Limit<DECODE_BYTES_MAX>> =
     bincode::config::standard().with_limit::<DECODE_BYTES_MAX>();
+
+// What a request is. A number is never given to another one.
+pub(super) const PING: u16 = 1;
+const VIEW: u16 = 2;
+const RUN: u16 = 3;
+const FETCH: u16 = 4;
+const TOOK: u16 = 5;
+const PUSH: u16 = 6;
+const CLAIM: u16 = 7;
+const LEFT: u16 = 8;
+
+// What a response is.
+const PONG: u16 = 1;
+const VIEWED: u16 = 2;
+const RAN: u16 = 3;
+const FETCHED: u16 = 4;
+const PUSHED: u16 = 5;
+const CLAIMED: u16 = 6;
+const CLAIM_REFUSED: u16 = 7;
+const OK: u16 = 8;
+const LOST: u16 = 9;
+const REFUSED: u16 = 10;
 
 /// Why a message is not written or read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +63,9 @@ pub enum CodecError {
         /// Bytes it has.
         bytes: usize,
     },
+    /// This version does not know such a message.
+    #[error("this node does not know message {0}")]
+    Unknown(u16),
     /// The bytes are no message, or not only one.
     #[error("message cannot be read: {0}")]
     Invalid(String),
@@ -39,9 +75,36 @@ pub enum CodecError {
 ///
 /// # Errors
 ///
-/// [`CodecError::TooLarge`].
+/// [`CodecError`], if it is too large or holds a command that was not read.
 pub fn encode_request(from: Boot, request: &Request) -> Result<Vec<u8>, CodecError> {
-    encode(&(from.0, request), room_of_request(request))
+    let mut out = begin_request(from, number_of(request), room_of_request(request));
+    match request {
+        Request::Ping(ping) => append(&mut out, ping),
+        Request::View(view) => append(&mut out, view),
+        Request::Run(commands) => commands.iter().try_for_each(|command| match command {
+            Ok(command) => frame::add_command(&mut out, command),
+            Err(_) => Err(CodecError::Invalid("a command that was not read".to_owned())),
+        }),
+        Request::Fetch(keys) => append(&mut out, keys),
+        Request::Took(taken) => append(&mut out, taken),
+        Request::Push(list) => append(&mut out, list),
+        Request::Claim(claim) => append(&mut out, claim),
+        Request::Left => Ok(()),
+    }?;
+    within(out)
+}
+
+/// Begins a request that only holds commands, for [`frame::add_command`].
+pub(super) fn begin_run(from: Boot, bytes: usize) -> Vec<u8> {
+    begin_request(from, RUN, bytes + ITEM_BYTES)
+}
+
+/// Who asks, and the number of what; `None` if the bytes are no request.
+#[must_use]
+pub(super) fn head_of(bytes: &[u8]) -> Option<(Boot, u16)> {
+    let (boot, rest) = bytes.split_first_chunk::<8>()?;
+    let (number, _) = rest.split_first_chunk::<2>()?;
+    Some((Boot(u64::from_le_bytes(*boot)), u16::from_le_bytes(*number)))
 }
 
 /// Reads who asks, and what.
@@ -50,25 +113,72 @@ pub fn encode_request(from: Boot, request: &Request) -> Result<Vec<u8>, CodecErr
 ///
 /// [`CodecError`]; nothing is kept of what was read by then.
 pub fn decode_request(bytes: &[u8]) -> Result<(Boot, Request), CodecError> {
-    decode(bytes).map(|(from, request)| (Boot(from), request))
+    let short = || CodecError::Invalid("it is too short".to_owned());
+    let (from, number) = head_of(bytes).ok_or_else(short)?;
+    check_len(bytes)?;
+    let body = &bytes[HEAD_BYTES..];
+    let request = match number {
+        PING => Request::Ping(decode(body)?),
+        VIEW => Request::View(decode(body)?),
+        RUN => Request::Run(frame::read_commands(body)?),
+        FETCH => Request::Fetch(decode::<BatchOf<_>>(body)?.0),
+        TOOK => Request::Took(decode::<BatchOf<_>>(body)?.0),
+        PUSH => Request::Push(decode::<BatchOf<_>>(body)?.0),
+        CLAIM => Request::Claim(decode(body)?),
+        LEFT => decode(body).map(|()| Request::Left)?,
+        number => return Err(CodecError::Unknown(number)),
+    };
+    Ok((from, request))
 }
 
 /// Writes a response.
 ///
 /// # Errors
 ///
-/// [`CodecError::TooLarge`].
+/// [`CodecError`], if it is too large or holds what stays on its node.
 pub fn encode_response(response: &Response) -> Result<Vec<u8>, CodecError> {
-    encode(response, room_of_response(response))
+    let mut out = Vec::with_capacity(room_of_response(response));
+    let begin = |out: &mut Vec<u8>, number: u16| out.extend_from_slice(&number.to_le_bytes());
+    begin(&mut out, number_of_response(response));
+    match response {
+        Response::Pong(ping) => append(&mut out, ping),
+        Response::View(view) => append(&mut out, view),
+        Response::Ran(outcomes) => {
+            outcomes.iter().try_for_each(|outcome| frame::add_outcome(&mut out, outcome))
+        }
+        Response::Fetched(list) => append(&mut out, list),
+        Response::Pushed(outcomes) => append(&mut out, outcomes),
+        Response::Claimed(claimed) => append(&mut out, claimed),
+        Response::ClaimRefused { id } => append(&mut out, id),
+        Response::Ok | Response::Lost => Ok(()),
+        Response::Refused(reason) => append(&mut out, reason),
+    }?;
+    within(out)
 }
 
-/// Reads a response.
+/// Reads a response. What became of a command and cannot be read is as good as not answered.
 ///
 /// # Errors
 ///
 /// [`CodecError`]; nothing is kept of what was read by then.
 pub fn decode_response(bytes: &[u8]) -> Result<Response, CodecError> {
-    decode(bytes)
+    check_len(bytes)?;
+    let Some((number, body)) = bytes.split_first_chunk::<2>() else {
+        return Err(CodecError::Invalid("it is too short".to_owned()));
+    };
+    Ok(match u16::from_le_bytes(*number) {
+        PONG => Response::Pong(decode(body)?),
+        VIEWED => Response::View(decode(body)?),
+        RAN => Response::Ran(frame::read_outcomes(body)?),
+        FETCHED => Response::Fetched(decode::<BatchOf<_>>(body)?.0),
+        PUSHED => Response::Pushed(decode::<BatchOf<_>>(body)?.0),
+        CLAIMED => Response::Claimed(decode(body)?),
+        CLAIM_REFUSED => Response::ClaimRefused { id: decode(body)? },
+        OK => decode(body).map(|()| Response::Ok)?,
+        LOST => decode(body).map(|()| Response::Lost)?,
+        REFUSED => Response::Refused(decode_text(body)?),
+        number => return Err(CodecError::Unknown(number)),
+    })
 }
 
 /// Writes a value of this crate's own formats.
@@ -78,12 +188,19 @@ pub fn decode_response(bytes: &[u8]) -> Result<Response, CodecError> {
 /// [`CodecError::TooLarge`].
 pub(super) fn encode<T: Serialize>(value: &T, room: usize) -> Result<Vec<u8>, CodecError> {
     let mut bytes = Vec::with_capacity(room);
-    bincode::serde::encode_into_std_write(value, &mut bytes, FORMAT)
-        .map_err(|error| CodecError::Invalid(error.to_string()))?;
-    if PEER_FRAME_BYTES_MAX < bytes.len() {
-        return Err(CodecError::TooLarge { bytes: bytes.len() });
-    }
-    Ok(bytes)
+    append(&mut bytes, value)?;
+    within(bytes)
+}
+
+/// Writes a value behind what is there.
+///
+/// # Errors
+///
+/// [`CodecError::Invalid`], if it has no form; part of it may be written.
+pub(super) fn append<T: Serialize>(out: &mut Vec<u8>, value: &T) -> Result<(), CodecError> {
+    bincode::serde::encode_into_std_write(value, out, FORMAT)
+        .map(|_| ())
+        .map_err(|error| CodecError::Invalid(error.to_string()))
 }
 
 /// Reads a value that takes all of `bytes`.
@@ -92,9 +209,7 @@ pub(super) fn encode<T: Serialize>(value: &T, room: usize) -> Result<Vec<u8>, Co
 ///
 /// [`CodecError`]; nothing is kept of what was read by then.
 pub(super) fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, CodecError> {
-    if PEER_FRAME_BYTES_MAX < bytes.len() {
-        return Err(CodecError::TooLarge { bytes: bytes.len() });
-    }
+    check_len(bytes)?;
     let (value, read) = bincode::serde::borrow_decode_from_slice(bytes, FORMAT)
         .map_err(|error| CodecError::Invalid(error.to_string()))?;
     if read < bytes.len() {
@@ -103,19 +218,83 @@ pub(super) fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Co
     Ok(value)
 }
 
+/// Reads who has a slot.
+///
+/// # Errors
+///
+/// As [`decode`].
+pub(super) fn decode_owner(bytes: &[u8]) -> Result<Option<NodeId>, CodecError> {
+    struct Owner(NodeId);
+
+    impl<'de> Deserialize<'de> for Owner {
+        fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            NodeIdForm::deserialize(from).map(Self)
+        }
+    }
+
+    Ok(decode::<Option<Owner>>(bytes)?.map(|owner| owner.0))
+}
+
+fn decode_text(bytes: &[u8]) -> Result<String, CodecError> {
+    let text: &str = decode(bytes)?;
+    Ok(text.chars().take(PEER_TEXT_BYTES_MAX).collect())
+}
+
+fn begin_request(from: Boot, number: u16, room: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEAD_BYTES + room);
+    out.extend_from_slice(&from.0.to_le_bytes());
+    out.extend_from_slice(&number.to_le_bytes());
+    out
+}
+
+fn check_len(bytes: &[u8]) -> Result<(), CodecError> {
+    match bytes.len() {
+        0..=PEER_FRAME_BYTES_MAX => Ok(()),
+        bytes => Err(CodecError::TooLarge { bytes }),
+    }
+}
+
+fn within(bytes: Vec<u8>) -> Result<Vec<u8>, CodecError> {
+    check_len(&bytes).map(|()| bytes)
+}
+
+fn number_of(request: &Request) -> u16 {
+    match request {
+        Request::Ping(_) => PING,
+        Request::View(_) => VIEW,
+        Request::Run(_) => RUN,
+        Request::Fetch(_) => FETCH,
+        Request::Took(_) => TOOK,
+        Request::Push(_) => PUSH,
+        Request::Claim(_) => CLAIM,
+        Request::Left => LEFT,
+    }
+}
+
+fn number_of_response(response: &Response) -> u16 {
+    match response {
+        Response::Pong(_) => PONG,
+        Response::View(_) => VIEWED,
+        Response::Ran(_) => RAN,
+        Response::Fetched(_) => FETCHED,
+        Response::Pushed(_) => PUSHED,
+        Response::Claimed(_) => CLAIMED,
+        Response::ClaimRefused { .. } => CLAIM_REFUSED,
+        Response::Ok => OK,
+        Response::Lost => LOST,
+        Response::Refused(_) => REFUSED,
+    }
+}
+
 /// About how long a request gets, so that its buffer is taken once.
 fn room_of_request(request: &Request) -> usize {
     let bytes = match request {
-        Request::Run(commands) => {
-            commands.iter().map(|routed| command_bytes(&routed.command)).sum()
-        }
+        Request::Run(commands) => commands.iter().flatten().map(command_bytes).sum(),
         Request::Push(list) => list.iter().map(moved_bytes).sum(),
-        Request::Fetch(keys) => keys.iter().map(|key| ITEM_BYTES + key.as_bytes().len()).sum(),
-        Request::Took(taken) => {
-            taken.iter().map(|(key, _)| ITEM_BYTES + key.as_bytes().len()).sum()
-        }
+        Request::Fetch(keys) => keys.iter().map(|key| ITEM_BYTES + key.len()).sum(),
+        Request::Took(taken) => taken.iter().map(|(key, _)| ITEM_BYTES + key.len()).sum(),
         Request::View(view) => view.members.len() * MEMBER_BYTES,
-        Request::Claim { slots, .. } => slots.len(),
+        Request::Claim(claim) => claim.slots.len(),
         Request::Ping(ping) => ping.hears.len(),
         Request::Left => 0,
     };
@@ -130,7 +309,7 @@ fn room_of_response(response: &Response) -> usize {
         }
         Response::Pushed(outcomes) => outcomes.len(),
         Response::View(view) => view.members.len() * MEMBER_BYTES,
-        Response::Claimed { residue, .. } => residue.len(),
+        Response::Claimed(claimed) => claimed.residue.len(),
         Response::Pong(ping) => ping.hears.len(),
         Response::Refused(reason) => reason.len(),
         Response::ClaimRefused { .. } | Response::Ok | Response::Lost => 0,
@@ -140,34 +319,19 @@ fn room_of_response(response: &Response) -> usize {
 
 /// About how many bytes a command gets.
 pub(super) fn command_bytes(command: &Command) -> usize {
-    let value = match command {
-        Command::Put(put) => put.value.len(),
-        Command::Merge(_, known) => known_bytes(known),
-        Command::Get(_) | Command::Delete(_) | Command::NextId(_) | Command::Forget(..) => 0,
-    };
-    ITEM_BYTES + command.key().as_bytes().len() + value
+    ITEM_BYTES + command.bytes()
 }
 
 /// About how many bytes gets what moves.
 pub(super) fn moved_bytes(moved: &Moved) -> usize {
-    ITEM_BYTES + moved.key.as_bytes().len() + known_bytes(&moved.known)
-}
-
-fn known_bytes(known: &Known) -> usize {
-    match known {
-        Known::Entry(entry) => entry_bytes(entry),
+    let tags = match &moved.known {
+        Known::Entry(entry) => entry.tags.as_bytes().len(),
         Known::Deleted(..) => 0,
-    }
+    };
+    ITEM_BYTES + moved.key.len() + moved.known.value_len() + tags
 }
 
 /// About how many bytes gets what became of a command.
 pub(super) fn outcome_bytes(outcome: &Result<Reply, Refusal>) -> usize {
-    match outcome {
-        Ok(Reply::Found(Some(entry))) => ITEM_BYTES + entry_bytes(entry),
-        Ok(_) | Err(_) => ITEM_BYTES,
-    }
-}
-
-fn entry_bytes(entry: &Entry) -> usize {
-    entry.value.len() + entry.tags.as_bytes().len()
+    ITEM_BYTES + outcome.as_ref().map_or(0, Reply::bytes)
 }

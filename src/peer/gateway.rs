@@ -1,7 +1,7 @@
 //! The gateway: the one actor of this node that peers can send messages to, and the accept loop.
 //!
 //! What is ready at once is answered by the actor itself, so that requests of one peer begin in order;
-//! what waits for a shard goes on in a task. Every request is answered, if only with a refusal, as
+//! what waits for a shard, or is long to decode, goes on in a task. Every request is answered, if only with a refusal, as
 //! silence costs the peer its whole deadline.
 
 use std::future::poll_fn;
@@ -15,10 +15,10 @@ use tokio::task::JoinHandle;
 
 use super::Answering;
 use super::codec;
-use super::message::{Refusal, Response};
+use super::message::Response;
 use super::transport::Shared;
-use crate::command::Reply;
-use crate::limits::PEER_REPLY_BYTES_MAX;
+use crate::limits::PEER_DECODE_BYTES_MAX;
+use crate::member::NodeId;
 
 /// The one variant that crosses the wire, by its name there.
 const ASK: &str = "Ask";
@@ -96,7 +96,7 @@ impl Drop for GatewayState {
 impl Drop for Port {
     fn drop(&mut self) {
         if self.reply.is_some() {
-            self.send(Response::Lost);
+            self.send(&Response::Lost);
         }
     }
 }
@@ -123,7 +123,7 @@ impl Actor for GatewayActor {
         state: &mut GatewayState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            GatewayMsg::Ask { frame, reply } => state.ask(&frame, reply).await,
+            GatewayMsg::Ask { frame, reply } => state.ask(frame, reply).await,
             GatewayMsg::Unknown(reply) => refuse_unknown(reply),
             GatewayMsg::AcceptEnded => return Err("the accept loop ended".into()),
             GatewayMsg::Crash => crash(),
@@ -133,36 +133,59 @@ impl Actor for GatewayActor {
 }
 
 impl GatewayState {
-    async fn ask(&self, frame: &[u8], reply: RpcReplyPort<Vec<u8>>) {
+    async fn ask(&self, frame: Vec<u8>, reply: RpcReplyPort<Vec<u8>>) {
         let mut port = Port { reply: Some(reply), permit: None };
-        let (boot, request) = match codec::decode_request(frame) {
-            Ok(asked) => asked,
-            Err(reason) => return port.send(Response::Refused(reason.to_string())),
+        let Some((boot, number)) = codec::head_of(&frame) else {
+            return port.send(&Response::Refused("the message is too short".to_owned()));
         };
         let Some((peer, requests)) = self.shared.who(boot) else {
-            return port.send(Response::Refused("there is no session".to_owned()));
+            return port.send(&Response::Refused("there is no session".to_owned()));
         };
-        let Ok(permit) = requests.try_acquire_owned() else {
-            return port.send(Response::Refused("busy".to_owned()));
-        };
-        port.permit = Some(permit);
-        let mut answering = self.shared.answer.answer(peer, request);
+        // A sign of life is answered at once, however much of the peer is under way here.
+        if number != codec::PING {
+            let Ok(permit) = requests.try_acquire_owned() else {
+                return port.send(&Response::Refused("busy".to_owned()));
+            };
+            port.permit = Some(permit);
+        }
+        if PEER_DECODE_BYTES_MAX < frame.len() {
+            let shared = Arc::clone(&self.shared);
+            tokio::spawn(async move {
+                if let Some(answering) = begin(&shared, peer, &frame, &mut port) {
+                    drop(frame);
+                    finish(answering, port).await;
+                }
+            });
+            return;
+        }
+        let Some(mut answering) = begin(&self.shared, peer, &frame, &mut port) else { return };
         match poll_fn(|cx| Poll::Ready(answering.as_mut().poll(cx))).await {
-            Poll::Ready(response) => port.send(response),
+            Poll::Ready(response) => port.send(&response),
             Poll::Pending => drop(tokio::spawn(finish(answering, port))),
         }
     }
 }
 
+/// Decodes a request and begins to answer it; `None` if it was refused.
+fn begin(shared: &Shared, peer: NodeId, frame: &[u8], port: &mut Port) -> Option<Answering> {
+    match codec::decode_request(frame) {
+        Ok((_, request)) => Some(shared.answer.answer(peer, request)),
+        Err(reason) => {
+            port.send(&Response::Refused(reason.to_string()));
+            None
+        }
+    }
+}
+
 async fn finish(answering: Answering, mut port: Port) {
-    port.send(answering.await);
+    let response = answering.await;
+    port.send(&response);
 }
 
 impl Port {
-    fn send(&mut self, mut response: Response) {
-        fit(&mut response);
+    fn send(&mut self, response: &Response) {
         let bytes =
-            codec::encode_response(&response).or_else(|_| codec::encode_response(&Response::Lost));
+            codec::encode_response(response).or_else(|_| codec::encode_response(&Response::Lost));
         self.permit = None;
         if let (Some(reply), Ok(bytes)) = (self.reply.take(), bytes) {
             // The peer may have given up.
@@ -171,29 +194,11 @@ impl Port {
     }
 }
 
-/// Leaves for later what is over the size of a message, but for one.
-fn fit(response: &mut Response) {
-    let Response::Ran(outcomes) = response else { return };
-    let mut bytes = 0;
-    for outcome in outcomes {
-        let more = codec::outcome_bytes(outcome);
-        if 0 < bytes && PEER_REPLY_BYTES_MAX < bytes + more && is_read(outcome) {
-            *outcome = Err(Refusal::Later);
-        } else {
-            bytes += more;
-        }
-    }
-}
-
-fn is_read(outcome: &Result<Reply, Refusal>) -> bool {
-    matches!(outcome, Ok(Reply::Found(_)))
-}
-
 fn refuse_unknown(reply: Option<RpcReplyPort<Vec<u8>>>) {
     // A cast has nobody to be told.
     if reply.is_some() {
         let mut port = Port { reply, permit: None };
-        port.send(Response::Refused("this node does not know that message".to_owned()));
+        port.send(&Response::Refused("this node does not know that message".to_owned()));
     }
 }
 

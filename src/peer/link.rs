@@ -1,34 +1,35 @@
 //! The link to one peer: commands gather into batches, questions and what moves go beside them.
 //!
-//! While a few batches are under way, those who ask add to the next. So the more is asked, the larger
-//! the batches, and one command costs a fraction of a message. What waits outlives the actor that
-//! sends it and ends with the session.
+//! A command is written into bytes by who sends it, at once, and that is what waits. While a few
+//! batches are under way, what is asked for goes with the next. So the more is asked, the larger the
+//! batches, and one command costs a fraction of a message. What waits outlives the actor that sends
+//! it and ends with the session.
 
 mod pump;
-mod queue;
+mod waiting;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use arc_swap::ArcSwapOption;
-use ractor::{Actor, ActorRef};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::codec;
+use super::frame;
 use super::message::{Moved, Refusal, Request, Response};
 use super::session::Session;
-use crate::command::{Command, Reply, Routed};
+use crate::command::{Command, Reply};
+use crate::error::Error;
 use crate::limits::{
     LINK_ASKS_MAX, LINK_COMMAND_BYTES, LINK_FETCHES_MAX, LINK_LATER_MAX, LINK_PUSH_BYTES_MAX,
-    LINK_PUSH_PAUSE, LINK_PUSH_YIELD, LINK_PUSHES_MAX, LINK_QUEUE_BYTES_MAX, PEER_BATCH_BYTES_MAX,
-    PEER_BATCH_COMMANDS_MAX, PEER_CALL_TIMEOUT,
+    LINK_PUSH_PAUSE, LINK_PUSH_YIELD, LINK_PUSHES_MAX, LINK_QUEUE_BYTES_MAX,
+    LINK_QUEUE_COMMANDS_MAX, PEER_BATCH_BYTES_MAX, PEER_BATCH_COMMANDS_MAX, PEER_CALL_TIMEOUT,
 };
 use crate::member::{Boot, NodeId};
-use crate::supervision::{ChildSpec, Kind, Running};
+use crate::supervision::{ChildSpec, Inbox, Kind, Orders, Post};
 
 use pump::{PumpActor, PumpMsg};
-use queue::{Commands, Queue, Waiting};
+use waiting::{Replies, Waiting};
 
 /// The link to one peer. Clones are the same link.
 #[derive(Clone)]
@@ -40,13 +41,11 @@ struct Inner {
     /// This run of this node, as each message says.
     me: Boot,
     session: Arc<Session>,
-    queue: Queue,
-    /// Bytes that may still be added to the queue.
-    room: Arc<Semaphore>,
+    /// Commands that wait, as bytes.
+    inbox: Inbox<Waiting>,
     /// Batches under way.
     batches: AtomicUsize,
-    /// The actor that sends now.
-    actor: ArcSwapOption<ActorRef<PumpMsg>>,
+    post: Post<PumpMsg>,
     asks: Arc<Semaphore>,
     fetches: Arc<Semaphore>,
     pushes: Arc<Semaphore>,
@@ -70,28 +69,21 @@ impl Link {
     /// The link over `session`, and how its actor is started.
     pub(super) fn new(me: Boot, session: Arc<Session>) -> (Self, ChildSpec) {
         let name = Self::child_name(&session.peer.id);
+        let post = Post::default();
+        let orders = Orders { first: Some(|| PumpMsg::Work), crash: || PumpMsg::Crash };
         let inner = Arc::new(Inner {
             me,
             session,
-            queue: Queue::default(),
-            room: Arc::new(Semaphore::new(LINK_QUEUE_BYTES_MAX)),
+            inbox: Inbox::new(LINK_QUEUE_COMMANDS_MAX, LINK_QUEUE_BYTES_MAX),
             batches: AtomicUsize::new(0),
-            actor: ArcSwapOption::empty(),
+            post: Post::clone(&post),
             asks: Arc::new(Semaphore::new(LINK_ASKS_MAX)),
             fetches: Arc::new(Semaphore::new(LINK_FETCHES_MAX)),
             pushes: Arc::new(Semaphore::new(LINK_PUSHES_MAX)),
         });
         let link = Self { inner: Arc::clone(&inner) };
-        let spec = ChildSpec::new(name, Kind::Link, move |supervisor| {
-            let inner = Arc::clone(&inner);
-            async move {
-                let args = Arc::clone(&inner);
-                let started = PumpActor::spawn_linked(None, PumpActor, args, supervisor).await?;
-                inner.actor.store(Some(Arc::new(started.0.clone())));
-                // Whoever still told the last actor had added before this.
-                inner.ring();
-                Ok(Running::new(started, || PumpMsg::Crash))
-            }
+        let spec = ChildSpec::of_actor(name, Kind::Link, &post, &orders, move || {
+            (PumpActor, Arc::clone(&inner))
         });
         (link, spec)
     }
@@ -121,42 +113,70 @@ impl Link {
 
     /// Has the peer do commands, in order, and returns what became of each, in order.
     ///
-    /// More than fit into one message go one message after the other.
-    pub async fn run(&self, commands: Vec<Routed>) -> Vec<Outcome> {
+    /// More than fit into one message go one message after the other; what is behind a message of which
+    /// something was not done is not sent, as it would be done before that.
+    pub async fn run(&self, commands: &[Command]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(commands.len());
-        let mut commands = commands.into_iter().peekable();
-        while commands.peek().is_some() {
-            let mut bytes = 0;
-            let mut batch = vec![];
-            while let Some(next) = commands.next_if(|next| {
-                let more = bytes_of(next);
-                let fits = batch.is_empty()
-                    || batch.len() < PEER_BATCH_COMMANDS_MAX
-                        && bytes + more <= PEER_BATCH_BYTES_MAX;
-                bytes += more;
-                fits
-            }) {
-                batch.push(next);
+        let mut left = commands;
+        while !left.is_empty() {
+            let (part, rest) = left.split_at(part_len(left));
+            let done = self.run_part(part).await;
+            left = rest;
+            let is_whole = done.iter().all(is_done);
+            outcomes.extend(done);
+            if !is_whole {
+                outcomes.extend(left.iter().map(|_| Err(LinkError::NotSent)));
+                break;
             }
-            outcomes.extend(self.run_batch(batch).await);
         }
         outcomes
     }
 
-    async fn run_batch(&self, commands: Vec<Routed>) -> Vec<Outcome> {
-        let reads: Vec<_> = commands.iter().map(again).collect();
-        let bytes = commands.iter().map(bytes_of).sum();
+    /// Has one message of commands done. What was put off goes again, in order.
+    async fn run_part(&self, part: &[Command]) -> Vec<Outcome> {
+        let mut outcomes = self.exchange(part.iter()).await;
+        for _ in 0..LINK_LATER_MAX {
+            let is_later = |at: &usize| matches!(outcomes[*at], Ok(Err(Refusal::Later)));
+            let later: Vec<_> = (0..part.len()).filter(is_later).collect();
+            if later.is_empty() {
+                break;
+            }
+            let again = self.exchange(later.iter().map(|at| &part[*at])).await;
+            for (at, outcome) in later.into_iter().zip(again) {
+                outcomes[at] = outcome;
+            }
+        }
+        outcomes
+    }
+
+    /// Sends commands as one, and waits for what becomes of them.
+    async fn exchange<'a>(
+        &self,
+        commands: impl ExactSizeIterator<Item = &'a Command> + Clone,
+    ) -> Vec<Outcome> {
         let len = commands.len();
+        let Some(bytes) = self.encode(commands.clone()) else {
+            // One of them may not be sent: the others go without it.
+            return self.exchange_singly(commands).await;
+        };
         let (reply, replies) = oneshot::channel();
-        if !self.inner.add(bytes, Commands::Many(commands, reply)) {
+        if !self.inner.add(bytes, len, Replies::Many(len, reply)) {
             return vec![Err(LinkError::NotSent); len];
         }
-        let lost = || vec![Err(LinkError::Unanswered); len];
-        let mut outcomes = replies.await.unwrap_or_else(|_| lost());
-        for (outcome, read) in outcomes.iter_mut().zip(reads) {
-            if let (Ok(Err(Refusal::Later)), Some(read)) = (&outcome, read) {
-                *outcome = self.run_one(&read).await;
-            }
+        // Without a word only if what was sent is lost with a crash.
+        replies.await.unwrap_or_else(|_| vec![Err(LinkError::Unanswered); len])
+    }
+
+    async fn exchange_singly<'a>(
+        &self,
+        commands: impl ExactSizeIterator<Item = &'a Command>,
+    ) -> Vec<Outcome> {
+        let mut outcomes: Vec<Outcome> = Vec::with_capacity(commands.len());
+        for command in commands {
+            outcomes.push(match outcomes.iter().all(is_done) {
+                true => self.run_one(command).await,
+                false => Err(LinkError::NotSent),
+            });
         }
         outcomes
     }
@@ -166,10 +186,14 @@ impl Link {
     /// # Errors
     ///
     /// [`LinkError`], which says whether it may have happened.
-    pub async fn run_one(&self, routed: &Routed) -> Outcome {
+    pub async fn run_one(&self, command: &Command) -> Outcome {
+        if self.protocol() < command.since() {
+            let (node, version) = (self.peer().name.as_str().into(), self.peer_version().into());
+            return Ok(Err(Refusal::Failed(Error::Unsupported { node, version })));
+        }
         for _ in 0..LINK_LATER_MAX {
-            let outcome = self.run_once(routed.clone()).await;
-            // Said of reads only.
+            let outcome = self.run_once(command).await;
+            // Said of one that was gathered with others.
             if !matches!(outcome, Ok(Err(Refusal::Later))) {
                 return outcome;
             }
@@ -177,13 +201,30 @@ impl Link {
         Err(LinkError::NotSent)
     }
 
-    async fn run_once(&self, routed: Routed) -> Outcome {
+    async fn run_once(&self, command: &Command) -> Outcome {
+        let Some(bytes) = self.encode(std::iter::once(command)) else {
+            return Err(LinkError::NotSent);
+        };
         let (reply, outcome) = oneshot::channel();
-        if !self.inner.add(bytes_of(&routed), Commands::One(routed, reply)) {
+        if !self.inner.add(bytes, 1, Replies::One(reply)) {
             return Err(LinkError::NotSent);
         }
-        // Without a word only if what was sent is lost with a crash.
+        // As above.
         outcome.await.unwrap_or(Err(LinkError::Unanswered))
+    }
+
+    /// The message that holds these commands; `None` if the peer does not know one of them, or one
+    /// has no form.
+    fn encode<'a>(&self, commands: impl Iterator<Item = &'a Command> + Clone) -> Option<Vec<u8>> {
+        let room = commands.clone().map(codec::command_bytes).sum();
+        let mut bytes = codec::begin_run(self.inner.me, room);
+        for command in commands {
+            if self.protocol() < command.since() {
+                return None;
+            }
+            frame::add_command(&mut bytes, command).ok()?;
+        }
+        Some(bytes)
     }
 
     /// Asks the peer, past the commands that wait.
@@ -196,7 +237,7 @@ impl Link {
             Request::Fetch(_) | Request::Took(_) | Request::Run(_) | Request::Push(_) => {
                 &self.inner.fetches
             }
-            Request::Ping(_) | Request::View(_) | Request::Claim { .. } | Request::Left => {
+            Request::Ping(_) | Request::View(_) | Request::Claim(_) | Request::Left => {
                 &self.inner.asks
             }
         };
@@ -238,7 +279,7 @@ impl Link {
         let permit = timeout(PEER_CALL_TIMEOUT, pushes.acquire_owned()).await;
         let Ok(Ok(permit)) = permit else { return Err(LinkError::NotSent) };
         let began = Instant::now();
-        while !self.inner.queue.is_empty() && began.elapsed() < LINK_PUSH_YIELD {
+        while !self.inner.inbox.is_empty() && began.elapsed() < LINK_PUSH_YIELD {
             sleep(LINK_PUSH_PAUSE).await;
         }
         self.send(Request::Push(chunk), permit).await
@@ -279,40 +320,43 @@ impl Link {
 
     /// Lets nothing in any more, and tells who waits.
     pub(super) fn end(&self) {
-        self.inner.queue.close().into_iter().for_each(Waiting::fail);
+        self.inner.inbox.close().into_iter().for_each(Waiting::fail);
     }
 }
 
 impl Inner {
-    /// Adds commands to the queue; `false` if there is no room, or no session.
-    fn add(&self, bytes: usize, commands: Commands) -> bool {
-        let places = bytes + commands.len() * LINK_COMMAND_BYTES;
-        // One that is larger than everything goes if nothing else is there.
-        let places = places.min(LINK_QUEUE_BYTES_MAX) as u32;
-        let Ok(permit) = Arc::clone(&self.room).try_acquire_many_owned(places) else {
-            return false;
-        };
+    /// Adds commands to those that wait; `false` if there is no room, or no session.
+    fn add(&self, bytes: Vec<u8>, commands: usize, replies: Replies) -> bool {
+        let size = bytes.len() + commands * LINK_COMMAND_BYTES;
         let since = Instant::now();
-        let is_first = self.queue.add(Waiting { commands, bytes, since, permit });
-        if is_first == Some(true) {
-            self.ring();
-        }
-        is_first.is_some()
-    }
-
-    /// Tells the actor that there is work. One that has ended needs not be told: the next looks.
-    fn ring(&self) {
-        if let Some(actor) = &*self.actor.load() {
-            drop(actor.cast(PumpMsg::Work));
+        let wait = |place| Waiting { bytes, commands, replies, since, place };
+        match self.inbox.add(commands, size, wait) {
+            Ok(is_first) => {
+                if is_first {
+                    self.post.tell(PumpMsg::Work);
+                }
+                true
+            }
+            Err(_) => false,
         }
     }
 }
 
-fn bytes_of(routed: &Routed) -> usize {
-    codec::command_bytes(&routed.command)
+/// How many of the first commands go in one message.
+fn part_len(commands: &[Command]) -> usize {
+    let mut bytes = 0;
+    let fits = |command: &&Command| {
+        let is_first = bytes == 0;
+        bytes += codec::command_bytes(command);
+        is_first || bytes <= PEER_BATCH_BYTES_MAX
+    };
+    commands.iter().take(PEER_BATCH_COMMANDS_MAX).take_while(fits).count()
 }
 
-/// The same once more, if it is a read: others are never put off.
-fn again(routed: &Routed) -> Option<Routed> {
-    matches!(routed.command, Command::Get(_)).then(|| routed.clone())
+/// Whether a command was done, for good or ill: what is behind it may go on.
+fn is_done(outcome: &Outcome) -> bool {
+    match outcome {
+        Ok(Ok(_) | Err(Refusal::Failed(_))) => true,
+        Ok(Err(Refusal::Moved { .. } | Refusal::Later | Refusal::Unread)) | Err(_) => false,
+    }
 }

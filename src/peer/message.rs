@@ -11,71 +11,79 @@ mod wire;
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Reply, Routed};
+use crate::command::{Command, Reply};
 use crate::entry::{Key, Known, Version};
 use crate::error::Error;
 use crate::limits::{PEER_BITMAP_BYTES_MAX, PEERS_MAX};
 use crate::member::{Boot, NodeId, NodeName, Standing};
 use crate::partition::SlotSet;
 
-use form::{BitmapForm, Form, ListOf, OptionOf, SlotsForm, TextForm};
-use wire::{
-    BootForm, ErrorWire, KeyForm, KnownWire, NodeIdForm, NodeNameForm, OutcomeForm, RoutedForm,
-    StandingWire, TakenForm,
-};
+use form::{BitmapForm, SlotsForm, TextForm};
+use wire::{BootForm, NodeNameForm, StandingWire};
 
-/// What one node asks another.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) use form::{BatchOf, Form};
+pub(super) use wire::NodeIdForm;
+
+/// A command of another node, or why it cannot be done.
+pub type Received = Result<Command, Unread>;
+
+/// Why what a peer sent among commands is not one. What came with it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// This version does not know such a verb.
+    Unknown,
+    /// The verb is known and what follows is not of its form.
+    Garbled,
+}
+
+/// What one node asks another. Each has a number on the wire, see `codec`.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     /// Whether it is alive, with what the sender sees.
     Ping(Ping),
     /// Its view of the members, for that of the sender.
     View(ViewRecord),
     /// Commands that were routed once already and go no further.
-    Run(#[serde(with = "ListOf::<RoutedForm>")] Vec<Routed>),
+    Run(Vec<Received>),
     /// What it knows under these keys.
-    Fetch(#[serde(with = "ListOf::<KeyForm>")] Vec<Key>),
+    Fetch(Vec<Key>),
     /// The sender has taken over what the receiver knew of these keys under these versions.
-    Took(#[serde(with = "ListOf::<TakenForm>")] Vec<(Key, Version)>),
+    Took(Vec<(Key, Version)>),
     /// What the sender knows of keys the receiver has now.
-    Push(#[serde(deserialize_with = "form::batch")] Vec<Moved>),
+    Push(Vec<Moved>),
     /// The slots the sender is about to have, for those who had them.
-    Claim {
-        /// Tells one claim from another.
-        id: u64,
-        /// The membership it is derived from.
-        digest: u64,
-        /// The slots.
-        #[serde(with = "SlotsForm")]
-        slots: SlotSet,
-    },
+    Claim(Claim),
     /// The sender is going.
     Left,
 }
 
-/// What it answers.
+/// The slots a node is about to have.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Tells one claim from another.
+    pub id: u64,
+    /// The membership it is derived from.
+    pub digest: u64,
+    /// The slots.
+    #[serde(with = "SlotsForm")]
+    pub slots: SlotSet,
+}
+
+/// What it answers.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Response {
     /// To `Ping`.
     Pong(Ping),
     /// To `View`: its own.
     View(ViewRecord),
     /// To `Run`: what became of each command, in order.
-    Ran(#[serde(with = "ListOf::<OutcomeForm>")] Vec<Result<Reply, Refusal>>),
+    Ran(Vec<Result<Reply, Refusal>>),
     /// To `Fetch`: what is known of each key, in order.
-    Fetched(#[serde(deserialize_with = "form::batch")] Vec<Option<Moved>>),
+    Fetched(Vec<Option<Moved>>),
     /// To `Push`: what became of each, in order.
-    Pushed(#[serde(deserialize_with = "form::batch")] Vec<PushOutcome>),
+    Pushed(Vec<PushOutcome>),
     /// To `Claim`: it has let go of the slots.
-    Claimed {
-        /// The claim.
-        id: u64,
-        /// Those of the slots of which it may still have something.
-        #[serde(with = "SlotsForm")]
-        residue: SlotSet,
-        /// The greatest version it gave in those slots; later ones must be greater.
-        clock: u64,
-    },
+    Claimed(Claimed),
     /// To `Claim`: it sees the members differently.
     ClaimRefused {
         /// The claim.
@@ -86,7 +94,19 @@ pub enum Response {
     /// To any: it was begun, and what became of it cannot be said.
     Lost,
     /// To any: why nothing was done.
-    Refused(#[serde(with = "TextForm")] String),
+    Refused(String),
+}
+
+/// A node has let go of slots.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claimed {
+    /// The claim.
+    pub id: u64,
+    /// Those of the slots of which it may still have something.
+    #[serde(with = "SlotsForm")]
+    pub residue: SlotSet,
+    /// The greatest version it gave in those slots; later ones must be greater.
+    pub clock: u64,
 }
 
 /// A sign of life with what its sender sees.
@@ -140,10 +160,8 @@ pub struct MemberRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
     /// Of which key.
-    #[serde(with = "KeyForm")]
     pub key: Key,
     /// What it holds, or that it was deleted.
-    #[serde(with = "KnownWire")]
     pub known: Known,
 }
 
@@ -155,24 +173,23 @@ pub enum PushOutcome {
     /// What was there is as new or newer: it can be forgotten by the sender as well.
     Older,
     /// It is not held, so that the sender has to keep it.
-    Refused(Refusal),
+    Refused(Error),
 }
 
 /// Why a command was not done by the node it was sent to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// That node does not have the slot. Nothing changed.
     Moved {
         /// Who has it, as that node sees it; `None` if it does not know.
-        #[serde(with = "OptionOf::<NodeIdForm>")]
         owner: Option<NodeId>,
-        /// Which map that is from.
-        epoch: u64,
     },
-    /// It is a read, and the replies before it filled the message. Links ask again by themselves.
+    /// The replies before it filled the message. Nothing changed. Links send it again by themselves.
     Later,
     /// It was tried there. The error says whether the write may have happened.
-    Failed(#[serde(with = "ErrorWire")] Error),
+    Failed(Error),
+    /// This version cannot read what became of it. Only said by who received it.
+    Unread,
 }
 
 /// What a node says of itself at the beginning of a connection. What stands before it there tells

@@ -12,10 +12,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
+use super::batch::{Group, is_worth_a_journey};
 use super::routes::{Source, answer_of};
-use super::{Group, Hop, Router, is_worth_a_journey};
+use super::{Hop, Router};
 use crate::clock;
-use crate::command::{Command, Reply, Routed};
+use crate::command::{Command, Reply};
 use crate::entry::{Key, Known, Millis, Version};
 use crate::error::Error;
 use crate::limits::{ROUTE_PAUSE_MAX, ROUTE_PAUSE_MIN, ROUTE_TIMEOUT};
@@ -23,6 +24,7 @@ use crate::member::NodeId;
 use crate::partition::Slot;
 use crate::peer::Link;
 use crate::peer::message::{Refusal, Request, Response};
+use crate::shard::Transfer;
 
 /// What one attempt came to.
 pub(super) enum Step {
@@ -36,8 +38,19 @@ pub(super) enum Step {
 
 impl Router {
     /// Has one command done, wherever that is by then.
-    pub(super) async fn travel(&self, routed: Routed, hop: Hop) -> Result<Reply, Error> {
-        let end = Instant::now() + ROUTE_TIMEOUT;
+    pub(super) async fn travel(&self, slot: Slot, command: Command) -> Result<Reply, Error> {
+        let place = self.inner.journeys.take(1, command.bytes()).ok_or(Error::Crowded)?;
+        let answer = self.travel_until(slot, &command, Instant::now() + ROUTE_TIMEOUT).await;
+        drop(place);
+        answer
+    }
+
+    async fn travel_until(
+        &self,
+        slot: Slot,
+        command: &Command,
+        end: Instant,
+    ) -> Result<Reply, Error> {
         let mut changes = self.inner.changes.subscribe();
         let mut redirect = None;
         let mut pause = ROUTE_PAUSE_MIN;
@@ -45,7 +58,7 @@ impl Router {
             // What is published from here on is seen by the wait below.
             changes.mark_unchanged();
             let was_redirected = redirect.is_some();
-            let error = match self.step(&routed, hop, redirect.take()).await {
+            let error = match self.step(slot, command, redirect.take()).await {
                 Step::Done(answer) => return answer,
                 // Once: of two nodes that name each other, one is about to learn better.
                 Step::Redirect(owner, _) if !was_redirected => {
@@ -54,7 +67,7 @@ impl Router {
                 }
                 Step::Redirect(_, error) | Step::Wait(error) => error,
             };
-            if hop == Hop::Last || end <= Instant::now() {
+            if end <= Instant::now() {
                 return Err(error);
             }
             wait(&mut changes, end.min(Instant::now() + pause)).await;
@@ -69,59 +82,108 @@ impl Router {
         Group { places, commands }: Group,
         hop: Hop,
     ) -> Vec<(usize, Result<Reply, Error>)> {
-        let mut by_slot: HashMap<Slot, Vec<(usize, Routed)>> = HashMap::new();
-        for (at, routed) in places.into_iter().zip(commands) {
-            by_slot.entry(routed.slot).or_default().push((at, routed));
+        let bytes = commands.iter().map(Command::bytes).sum();
+        let Some(room) = self.inner.journeys.take(commands.len(), bytes) else {
+            return places.into_iter().map(|at| (at, Err(Error::Crowded))).collect();
+        };
+        let mut by_slot: HashMap<Slot, Vec<(usize, Command)>> = HashMap::new();
+        for (at, command) in places.into_iter().zip(commands) {
+            // What is about no slot is on no journey.
+            let slot = command.slot().unwrap_or(Slot(0));
+            by_slot.entry(slot).or_default().push((at, command));
         }
-        let journeys = by_slot.into_values().map(|commands| async move {
-            let mut answers = Vec::with_capacity(commands.len());
-            for (at, routed) in commands {
-                answers.push((at, self.travel(routed, hop).await));
-            }
-            answers
+        let end = Instant::now() + ROUTE_TIMEOUT;
+        let journeys = by_slot.into_iter().map(async |(slot, commands)| match hop {
+            Hop::First => self.travel_in_order(slot, commands, end).await,
+            Hop::Last => self.try_in_order(slot, commands).await,
         });
-        join_all(journeys).await.into_iter().flatten().collect()
+        let answers = join_all(journeys).await.into_iter().flatten().collect();
+        drop(room);
+        answers
     }
 
-    async fn step(&self, routed: &Routed, hop: Hop, redirect: Option<NodeId>) -> Step {
-        let (slot, now) = (routed.slot, clock::now());
+    async fn travel_in_order(
+        &self,
+        slot: Slot,
+        commands: Vec<(usize, Command)>,
+        end: Instant,
+    ) -> Vec<(usize, Result<Reply, Error>)> {
+        let mut answers = Vec::with_capacity(commands.len());
+        for (at, command) in commands {
+            answers.push((at, self.travel_until(slot, &command, end).await));
+        }
+        answers
+    }
+
+    /// Tries commands of another node once, up to the first that is not done: whoever sent them waits,
+    /// as here they would hold up what came with them.
+    async fn try_in_order(
+        &self,
+        slot: Slot,
+        commands: Vec<(usize, Command)>,
+    ) -> Vec<(usize, Result<Reply, Error>)> {
+        let mut answers = Vec::with_capacity(commands.len());
+        let mut stopped = None;
+        for (at, command) in commands {
+            let answer = match &stopped {
+                Some(error) => Err(Error::clone(error)),
+                None => self.try_here(slot, &command).await,
+            };
+            if let Err(error @ (Error::NotHere { .. } | Error::Unreachable { .. })) = &answer {
+                stopped = Some(error.clone());
+            }
+            answers.push((at, answer));
+        }
+        answers
+    }
+
+    async fn try_here(&self, slot: Slot, command: &Command) -> Result<Reply, Error> {
+        let now = clock::now();
+        if !self.inner.gate.serves(slot, now) {
+            return Err(Error::NotHere { slot: slot.0 });
+        }
+        match self.run_arriving(slot, command, now).await {
+            Step::Done(answer) => answer,
+            Step::Wait(error) | Step::Redirect(_, error) => Err(error),
+        }
+    }
+
+    async fn step(&self, slot: Slot, command: &Command, redirect: Option<NodeId>) -> Step {
+        let now = clock::now();
         let gate = &self.inner.gate;
         if gate.serves(slot, now) {
-            return self.run_here(routed, now).await;
-        }
-        let not_here = Error::NotHere { slot: slot.0 };
-        if hop == Hop::Last {
-            // Whoever sent it waits: here it would hold up what came with it.
-            return Step::Done(Err(not_here));
+            return self.run_arriving(slot, command, now).await;
         }
         if gate.is_ours(slot) {
-            return Step::Wait(not_here);
+            return Step::Wait(Error::NotHere { slot: slot.0 });
         }
         let routes = self.routes();
         let redirect = redirect.and_then(|owner| routes.link_to(&owner));
         match redirect.or_else(|| routes.link(slot)) {
-            Some(link) => run_there(link, routed).await,
+            Some(link) => run_there(link, slot, command).await,
             None => Step::Wait(Error::Unreachable { owner: self.name_of(slot) }),
         }
     }
 
     /// Has a command done by its shard, after what is missing for it was fetched.
-    async fn run_here(&self, routed: &Routed, now: Millis) -> Step {
-        let shard = self.shard_of(routed.slot);
-        if self.inner.gate.is_arriving(routed.slot)
-            && let Err(error) = self.fetch_missing(routed).await
-        {
-            return Step::Wait(error);
+    async fn run_arriving(&self, slot: Slot, command: &Command, now: Millis) -> Step {
+        let shard = self.shard_of(slot);
+        if self.inner.gate.is_arriving(slot) {
+            for key in command.keys() {
+                if let Err(error) = self.fetch_missing(key).await {
+                    return Step::Wait(error);
+                }
+            }
         }
-        if let Command::Get(key) = &routed.command {
-            let found = shard.get(key, now);
+        if let Some(reply) = shard.read(command, now) {
+            let is_found = matches!(reply, Reply::Entry(Some(_)));
             // Looked at once more: what is missed now may have gone on to another node.
-            return match found.is_some() || self.inner.gate.serves(routed.slot, clock::now()) {
-                true => Step::Done(Ok(Reply::Found(found))),
-                false => Step::Wait(Error::NotHere { slot: routed.slot.0 }),
+            return match is_found || self.inner.gate.serves(slot, clock::now()) {
+                true => Step::Done(Ok(reply)),
+                false => Step::Wait(Error::NotHere { slot: slot.0 }),
             };
         }
-        match shard.write_one(routed.clone()).await {
+        match shard.write_one(command.clone()).await {
             Err(error @ Error::NotHere { .. }) => Step::Wait(error),
             answer => Step::Done(answer),
         }
@@ -131,30 +193,26 @@ impl Router {
     ///
     /// Not where something is known of it here: what arrives is never older than what those nodes
     /// still have, as they write no more. Unless it was left here from an earlier time.
-    async fn fetch_missing(&self, routed: &Routed) -> Result<(), Error> {
-        let (key, is_counter) = match &routed.command {
-            Command::NextId(name) => (Key::of_counter(name), true),
-            command => (command.key().clone(), false),
-        };
-        let is_sure = !is_counter && !self.inner.gate.is_doubtful(routed.slot);
-        if is_sure && self.shard_of(routed.slot).known(&key).is_some() {
+    async fn fetch_missing(&self, key: &Key) -> Result<(), Error> {
+        let slot = key.slot();
+        let is_sure = !self.inner.gate.is_doubtful(slot);
+        if is_sure && self.shard_of(slot).known(key).is_some() {
             return Ok(());
         }
         let routes = self.routes();
-        let Some(sources) = routes.sources.get(&routed.slot) else {
+        let Some(sources) = routes.sources.get(&slot) else {
             // All has arrived since, or who has it is about to be published.
-            return match self.inner.gate.is_arriving(routed.slot) {
-                true => Err(Error::NotHere { slot: routed.slot.0 }),
+            return match self.inner.gate.is_arriving(slot) {
+                true => Err(Error::NotHere { slot: slot.0 }),
                 false => Ok(()),
             };
         };
-        for found in join_all(sources.iter().map(|source| source.fetch(&key))).await {
+        for found in join_all(sources.iter().map(|source| source.fetch(key))).await {
             let Some((source, known)) = found? else { continue };
             let version = known.version();
-            let command = Command::Merge(key.clone(), known);
-            let merge = Routed { slot: routed.slot, command };
-            self.shard_of(routed.slot).write_one(merge).await?;
-            forget(source, &key, version).await;
+            let taken = vec![Transfer::TakeOver(key.clone(), known)];
+            self.shard_of(slot).transfer(taken).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+            forget(source, key, version).await;
         }
         Ok(())
     }
@@ -184,19 +242,19 @@ async fn forget(source: &Link, key: &Key, version: Version) {
 }
 
 /// Has a command done by the node that is thought to own its slot.
-pub(super) async fn run_there(link: &Link, routed: &Routed) -> Step {
-    let outcome = link.run_one(routed).await;
+pub(super) async fn run_there(link: &Link, slot: Slot, command: &Command) -> Step {
+    let outcome = link.run_one(command).await;
     let moved_to = match &outcome {
-        Ok(Err(Refusal::Moved { owner, .. })) => owner.clone(),
+        Ok(Err(Refusal::Moved { owner })) => owner.clone(),
         _ => None,
     };
-    match (answer_of(outcome, routed.slot, link), moved_to) {
+    match (answer_of(outcome, slot, link), moved_to) {
         (Err(error), Some(owner)) => Step::Redirect(owner, error),
         // Nothing was to happen.
-        (Err(Error::Unanswered { owner }), None) if routed.command.is_read() => {
+        (Err(Error::Unanswered { owner }), None) if command.is_read() => {
             Step::Wait(Error::Unreachable { owner })
         }
-        (Err(error), None) if is_worth_a_journey(&error, routed) => Step::Wait(error),
+        (Err(error), None) if is_worth_a_journey(&error, command) => Step::Wait(error),
         (answer, _) => Step::Done(answer),
     }
 }

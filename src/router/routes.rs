@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::command::{Reply, Routed};
+use crate::command::{Command, Reply};
 use crate::error::Error;
 use crate::member::{NodeId, NodeName, View};
 use crate::partition::{PartitionMap, Slot};
@@ -63,14 +63,14 @@ impl Routes {
     }
 
     /// Has a member do commands.
-    pub(super) async fn run(&self, at: usize, commands: Vec<Routed>) -> Vec<Result<Reply, Error>> {
+    pub(super) async fn run(&self, at: usize, commands: Vec<Command>) -> Vec<Result<Reply, Error>> {
         let Some(link) = self.links.get(at).and_then(Option::as_ref) else {
             let unreachable = || Err(Error::Unreachable { owner: "nobody".into() });
             return commands.iter().map(|_| unreachable()).collect();
         };
-        let slots: Vec<_> = commands.iter().map(|routed| routed.slot).collect();
-        let outcomes = link.run(commands).await.into_iter().zip(slots);
-        outcomes.map(|(outcome, slot)| answer_of(outcome, slot, link)).collect()
+        let outcomes = link.run(&commands).await.into_iter().zip(&commands);
+        let slot = |command: &Command| command.slot().unwrap_or(Slot(0));
+        outcomes.map(|(outcome, command)| answer_of(outcome, slot(command), link)).collect()
     }
 }
 
@@ -81,6 +81,7 @@ pub(super) fn answer_of(outcome: Outcome, slot: Slot, link: &Link) -> Result<Rep
         Ok(Ok(reply)) => Ok(reply),
         Ok(Err(Refusal::Failed(error))) => Err(error),
         Ok(Err(Refusal::Moved { .. })) => Err(Error::NotHere { slot: slot.0 }),
+        Ok(Err(Refusal::Unread)) => Err(Error::Unanswered { owner: owner() }),
         Ok(Err(Refusal::Later)) | Err(LinkError::NotSent) => {
             Err(Error::Unreachable { owner: owner() })
         }

@@ -1,24 +1,18 @@
-//! What a shard's actor is told, and the inbox it takes its work from.
+//! What a shard's actor is told, and the work it takes from its inbox.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
-use crate::command::{Reply, Routed};
+use super::Counts;
+use super::gate::Gate;
+use super::transfer::Transfer;
+use crate::command::Command;
+use crate::entry::{Key, Millis, Slot};
 use crate::error::Error;
-
-/// Writes in order, with the replies of those that are done.
-pub(super) type Batch = Arc<[Write]>;
-
-/// A write and, once it was applied, its reply.
-///
-/// The reply is kept beside the write and not only sent, so that a batch which is sent again after a
-/// crash is continued where it stopped.
-pub(super) struct Write {
-    routed: Routed,
-    /// Empty if its slot was not ours any more when it was its turn: nothing was done.
-    reply: OnceLock<Option<Reply>>,
-}
+use crate::limits::TOMBSTONE_TTL;
+use crate::supervision::Place;
+use crate::table::TableWriter;
 
 pub(super) enum ShardMsg {
     /// There is work in the inbox.
@@ -32,55 +26,167 @@ pub(super) enum ShardMsg {
 // Never sent to another process.
 impl ractor::Message for ShardMsg {}
 
-/// A batch that waits for the actor.
-pub(super) struct Waiting {
-    pub(super) batch: Batch,
-    /// Told when all of the batch is done. Dropped without a word if the actor ends before.
-    pub(super) done: oneshot::Sender<()>,
-    /// Its place in the queue, free when this is gone.
-    pub(super) permit: OwnedSemaphorePermit,
+/// One thing for the writer to do.
+pub(super) trait Task {
+    /// What came of it.
+    type Done: Clone;
+
+    /// The slot it is about; `None` for all of the shard.
+    fn slot(&self) -> Option<Slot>;
+
+    /// Whether it may be done now, as far as its slot goes.
+    fn check(&self, turn: &Turn<'_>, slot: Slot) -> Result<(), Undone>;
+
+    /// About how many bytes it carries.
+    fn bytes(&self) -> usize;
+
+    /// About how many bytes what came of it carries.
+    fn done_bytes(done: &Self::Done) -> usize;
+
+    /// Whether it changes nothing, so that it can be put off.
+    fn is_read(&self) -> bool;
+
+    fn apply(&self, turn: &mut Turn<'_>) -> Self::Done;
 }
 
-/// What waits for the actor, bounded by the permits inside.
+/// What the writer has in its hands while it does its work.
+pub(super) struct Turn<'a> {
+    pub(super) writer: &'a mut TableWriter,
+    pub(super) gate: &'a Gate,
+    pub(super) counts: &'a Counts,
+    pub(super) now: Millis,
+}
+
+/// Why something was not done. Nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undone {
+    /// Its slot is another node's by now.
+    NotHere,
+    /// The replies before it fill what goes back at a time.
+    Later,
+}
+
+/// Tasks in order, with what came of those that are done.
+pub(super) struct Batch<T: Task> {
+    pub(super) writes: Arc<[Write<T>]>,
+    /// Bytes of replies from which on reads are put off.
+    pub(super) reply_bytes_max: usize,
+}
+
+/// A task and, once it was its turn, what came of it.
 ///
-/// A message for each batch would cost more than the write it carries; so the actor is told once that
-/// there is work and takes all that has gathered by the time it gets to it. What is here when an
-/// actor ends is done by the next.
-#[derive(Default)]
-pub(super) struct Inbox(Mutex<Vec<Waiting>>);
+/// That is kept beside the task and not only sent, so that a batch which is sent again after a crash
+/// is continued where it stopped.
+pub(super) struct Write<T: Task> {
+    task: T,
+    done: OnceLock<Result<T::Done, Undone>>,
+}
 
-impl Write {
-    pub(super) fn new(routed: Routed) -> Self {
-        Self { routed, reply: OnceLock::new() }
-    }
+/// A batch of either kind.
+pub(super) enum Work {
+    Commands(Batch<Command>),
+    Transfers(Batch<Transfer>),
+}
 
-    /// What came of it, once it was its turn; an error if its slot was not ours any more by then.
-    pub(super) fn reply(&self) -> Option<Result<&Reply, Error>> {
-        let not_here = Error::NotHere { slot: self.routed.slot.0 };
-        self.reply.get().map(|reply| reply.as_ref().ok_or(not_here))
-    }
+/// Work that waits for the actor.
+pub(super) struct Waiting {
+    pub(super) work: Work,
+    /// Told when all of it is done. Dropped without a word if the actor ends before.
+    pub(super) done: oneshot::Sender<()>,
+    /// Its place in the inbox, free when this is gone.
+    pub(super) place: Place,
+}
 
-    /// Applies the command by `apply`, unless that was done before.
-    pub(super) fn apply(&self, apply: impl FnOnce(&Routed) -> Option<Reply>) {
-        self.reply.get_or_init(|| apply(&self.routed));
+impl Turn<'_> {
+    /// Ends an entry, and remembers that where other nodes may still have it. Whether there was one.
+    pub(super) fn delete(&mut self, key: &Key) -> bool {
+        let was_there = match self.gate.has_peers() {
+            true => self.writer.bury(key, self.now.after(TOMBSTONE_TTL), self.now),
+            false => self.writer.delete(key, self.now),
+        };
+        if was_there {
+            self.counts.wrote();
+        }
+        was_there
     }
 }
 
-impl Inbox {
-    /// Adds a batch and returns whether the inbox was empty, so that the actor has to be told.
-    pub(super) fn add(&self, waiting: Waiting) -> bool {
-        let mut inbox = self.lock();
-        inbox.push(waiting);
-        inbox.len() == 1
+impl<T: Task> Clone for Batch<T> {
+    fn clone(&self) -> Self {
+        Self { writes: Arc::clone(&self.writes), reply_bytes_max: self.reply_bytes_max }
+    }
+}
+
+impl From<Batch<Command>> for Work {
+    fn from(batch: Batch<Command>) -> Self {
+        Self::Commands(batch)
+    }
+}
+
+impl From<Batch<Transfer>> for Work {
+    fn from(batch: Batch<Transfer>) -> Self {
+        Self::Transfers(batch)
+    }
+}
+
+impl<T: Task> Batch<T> {
+    pub(super) fn new(tasks: impl IntoIterator<Item = T>, reply_bytes_max: usize) -> Self {
+        Self { writes: tasks.into_iter().map(Write::new).collect(), reply_bytes_max }
     }
 
-    /// Exchanges what is here for `empty`, whose room is used again.
-    pub(super) fn take(&self, empty: &mut Vec<Waiting>) {
-        std::mem::swap(&mut *self.lock(), empty);
+    pub(super) fn bytes(&self) -> usize {
+        self.writes.iter().map(|write| write.task.bytes()).sum()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Waiting>> {
-        // Nothing that can panic is done under the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Does what is not done yet, in order. What is behind something that was not done, on keys of
+    /// the same slot, is not done either: it would be done before it then.
+    pub(super) fn apply(&self, turn: &mut Turn<'_>) {
+        let mut undone = vec![];
+        let mut bytes = 0;
+        for write in &*self.writes {
+            let done = write.done.get_or_init(|| {
+                let is_full = self.reply_bytes_max <= bytes;
+                let done = write.try_apply(turn, &undone, is_full);
+                if let (Err(why), Some(slot)) = (&done, write.task.slot()) {
+                    undone.push((slot, *why));
+                }
+                done
+            });
+            bytes += done.as_ref().map_or(0, T::done_bytes);
+        }
+    }
+}
+
+impl<T: Task> Write<T> {
+    fn new(task: T) -> Self {
+        Self { task, done: OnceLock::new() }
+    }
+
+    /// What came of it, once it was its turn.
+    pub(super) fn done(&self) -> Option<Result<T::Done, Error>> {
+        let slot = self.task.slot().map_or(0, |slot| slot.0);
+        let error = |why: Undone| match why {
+            Undone::NotHere => Error::NotHere { slot },
+            Undone::Later => Error::Later,
+        };
+        self.done.get().map(|done| done.clone().map_err(error))
+    }
+
+    fn try_apply(
+        &self,
+        turn: &mut Turn<'_>,
+        undone: &[(Slot, Undone)],
+        is_full: bool,
+    ) -> Result<T::Done, Undone> {
+        if let Some(slot) = self.task.slot() {
+            if let Some((_, why)) = undone.iter().find(|(other, _)| *other == slot) {
+                return Err(*why);
+            }
+            self.task.check(turn, slot)?;
+        }
+        if is_full && self.task.is_read() {
+            return Err(Undone::Later);
+        }
+        Ok(self.task.apply(turn))
     }
 }

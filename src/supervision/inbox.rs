@@ -16,9 +16,7 @@ const ITEMS_MASK: u64 = (1 << (u64::BITS - BYTES_BITS)) - 1;
 /// Work for an actor. It outlives every actor, and its bounds hold until the work is answered.
 pub struct Inbox<T> {
     list: Mutex<List<T>>,
-    places: Arc<Places>,
-    items_max: u64,
-    bytes_max: u64,
+    places: Places,
 }
 
 struct List<T> {
@@ -26,19 +24,22 @@ struct List<T> {
     is_closed: bool,
 }
 
-/// A place in an inbox, free when this is dropped. It rides inside the work, so that what was taken
-/// and is not answered yet counts like what waits.
-#[must_use = "the place is free at once"]
-pub struct Place {
-    places: Arc<Places>,
-    size: u64,
+/// Places for so many items and bytes at a time. Clones are the same places.
+#[derive(Clone)]
+pub struct Places {
+    /// Items above, bytes below, so that one step counts both.
+    taken: Arc<AtomicU64>,
+    items_max: u64,
+    bytes_max: u64,
 }
 
-/// What is taken of the bounds: items above, bytes below, so that one step counts both.
-///
-/// It only grows under the lock of the list. That is why a look at it and the step that follows need
-/// not be one, and why neither of a place's two steps is ever repeated.
-struct Places(AtomicU64);
+/// A place that was taken, free when this is dropped. It rides inside the work, so that what was taken
+/// out of an inbox and is not answered yet counts like what waits.
+#[must_use = "the place is free at once"]
+pub struct Place {
+    taken: Arc<AtomicU64>,
+    size: u64,
+}
 
 /// Why work was not added. Nothing happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,8 +52,8 @@ pub enum NotAdded {
     Closed,
 }
 
-impl<T> Inbox<T> {
-    /// An inbox for so many items and bytes at a time.
+impl Places {
+    /// Places for so many items and bytes.
     ///
     /// # Panics
     ///
@@ -60,17 +61,54 @@ impl<T> Inbox<T> {
     #[must_use]
     pub fn new(items_max: usize, bytes_max: usize) -> Self {
         let (items_max, bytes_max) = (items_max as u64, bytes_max as u64);
-        assert!(items_max <= ITEMS_MASK && bytes_max <= BYTES_MASK, "an inbox that large");
+        assert!(items_max <= ITEMS_MASK && bytes_max <= BYTES_MASK, "that many places");
+        Self { taken: Arc::new(AtomicU64::new(0)), items_max, bytes_max }
+    }
+
+    /// Takes a place; `None` if there is none.
+    ///
+    /// What is larger than everything counts as everything: it has a place if nothing else has one. What
+    /// has no items and no bytes always has one.
+    pub fn take(&self, items: usize, bytes: usize) -> Option<Place> {
+        let (items, bytes) = (self.items_max.min(items as u64), self.bytes_max.min(bytes as u64));
+        let size = items << BYTES_BITS | bytes;
+        let add = |taken: u64| {
+            let fits = items_of(taken) + items <= self.items_max
+                && bytes_of(taken) + bytes <= self.bytes_max;
+            fits.then(|| taken + size)
+        };
+        let is_taken = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok();
+        is_taken.then(|| Place { taken: Arc::clone(&self.taken), size })
+    }
+
+    /// Items that have a place.
+    #[must_use]
+    pub fn items(&self) -> usize {
+        items_of(self.taken.load(Ordering::Relaxed)) as usize
+    }
+
+    /// Bytes that have a place.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        bytes_of(self.taken.load(Ordering::Relaxed)) as usize
+    }
+}
+
+impl<T> Inbox<T> {
+    /// An inbox for so many items and bytes at a time.
+    ///
+    /// # Panics
+    ///
+    /// As [`Places::new`].
+    #[must_use]
+    pub fn new(items_max: usize, bytes_max: usize) -> Self {
         let list = List { waiting: VecDeque::new(), is_closed: false };
-        let places = Arc::new(Places(AtomicU64::new(0)));
-        Self { list: Mutex::new(list), places, items_max, bytes_max }
+        Self { list: Mutex::new(list), places: Places::new(items_max, bytes_max) }
     }
 
     /// Adds what `work` makes of its place, and returns whether nothing waited, so that the actor has
-    /// to be told.
-    ///
-    /// What is larger than everything counts as everything: it has a place if nothing else has one. What
-    /// has no items and no bytes always has one. `work` runs under a lock and is to be short.
+    /// to be told. Places are taken as [`Places::take`] says. `work` runs under a lock and is to be
+    /// short.
     ///
     /// # Errors
     ///
@@ -81,20 +119,12 @@ impl<T> Inbox<T> {
         bytes: usize,
         work: impl FnOnce(Place) -> T,
     ) -> Result<bool, NotAdded> {
-        let (items, bytes) = (self.items_max.min(items as u64), self.bytes_max.min(bytes as u64));
         let mut list = self.lock();
         if list.is_closed {
             return Err(NotAdded::Closed);
         }
-        let taken = self.places.0.load(Ordering::Relaxed);
-        let fits =
-            items_of(taken) + items <= self.items_max && bytes_of(taken) + bytes <= self.bytes_max;
-        if !fits {
-            return Err(NotAdded::Full);
-        }
-        let size = items << BYTES_BITS | bytes;
-        self.places.0.fetch_add(size, Ordering::Relaxed);
-        list.waiting.push_back(work(Place { places: Arc::clone(&self.places), size }));
+        let place = self.places.take(items, bytes).ok_or(NotAdded::Full)?;
+        list.waiting.push_back(work(place));
         Ok(list.waiting.len() == 1)
     }
 
@@ -124,16 +154,10 @@ impl<T> Inbox<T> {
         self.lock().waiting.is_empty()
     }
 
-    /// Items that wait, or were taken and are not answered yet.
+    /// The places of what waits, or was taken and is not answered yet.
     #[must_use]
-    pub fn items(&self) -> usize {
-        items_of(self.places.0.load(Ordering::Relaxed)) as usize
-    }
-
-    /// The same in bytes.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        bytes_of(self.places.0.load(Ordering::Relaxed)) as usize
+    pub fn places(&self) -> &Places {
+        &self.places
     }
 
     fn lock(&self) -> MutexGuard<'_, List<T>> {
@@ -144,7 +168,7 @@ impl<T> Inbox<T> {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.0.fetch_sub(self.size, Ordering::Relaxed);
+        self.taken.fetch_sub(self.size, Ordering::Relaxed);
     }
 }
 
@@ -189,7 +213,7 @@ mod tests {
         assert_eq!(add(&inbox, 2, 1, 41), Err(NotAdded::Full));
         assert_eq!(add(&inbox, 3, 2, 1), Err(NotAdded::Full));
         assert_eq!(add(&inbox, 4, 1, 40), Ok(false));
-        assert_eq!((inbox.items(), inbox.bytes()), (2, 100));
+        assert_eq!((inbox.places().items(), inbox.places().bytes()), (2, 100));
     }
 
     #[test]
@@ -201,7 +225,7 @@ mod tests {
         assert!(inbox.is_empty());
         assert_eq!(add(&inbox, 2, 1, 1), Err(NotAdded::Full));
         drop(taken);
-        assert_eq!((inbox.items(), inbox.bytes()), (0, 0));
+        assert_eq!((inbox.places().items(), inbox.places().bytes()), (0, 0));
         assert_eq!(add(&inbox, 3, 1, 1), Ok(true));
     }
 
@@ -215,7 +239,7 @@ mod tests {
         assert_eq!(add(&inbox, 4, 1, 0), Err(NotAdded::Full));
         assert_eq!(add(&inbox, 5, 0, 0), Ok(false), "it takes no place");
         drop(inbox.take_while(|_| true));
-        assert_eq!((inbox.items(), inbox.bytes()), (0, 0));
+        assert_eq!((inbox.places().items(), inbox.places().bytes()), (0, 0));
     }
 
     #[test]
@@ -235,7 +259,7 @@ mod tests {
         assert_eq!(names(inbox.close()), [1]);
         assert_eq!(add(&inbox, 2, 1, 1), Err(NotAdded::Closed));
         assert_eq!(add(&inbox, 3, 0, 0), Err(NotAdded::Closed));
-        assert_eq!(inbox.items(), 0);
+        assert_eq!(inbox.places().items(), 0);
     }
 
     #[test]
@@ -246,13 +270,13 @@ mod tests {
             std::thread::spawn(move || {
                 for name in 0..=255 {
                     let _ = add(&inbox, name, 3, 30);
-                    assert!(inbox.items() <= 64 && inbox.bytes() <= 640);
+                    assert!(inbox.places().items() <= 64 && inbox.places().bytes() <= 640);
                     drop(inbox.take_while(|_| true));
                 }
             })
         };
         let threads: Vec<_> = (0..4).map(add_many).collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
-        assert_eq!((inbox.items(), inbox.bytes()), (0, 0));
+        assert_eq!((inbox.places().items(), inbox.places().bytes()), (0, 0));
     }
 }

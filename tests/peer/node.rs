@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use smache::command::{Command, Condition, Put, Reply, Routed, Stored};
+use smache::command::{Command, Condition, Get, Put, Reply, Stored};
 use smache::config::Secret;
 use smache::entry::{Entry, Key, MediaType, Tags, Version};
 use smache::member::{Boot, Member, NameTaken, NodeId, NodeName, Standing};
-use smache::peer::message::{Moved, Ping, PushOutcome, Refusal, Request, Response};
+use smache::peer::message::{
+    Claim, Moved, Ping, PushOutcome, Received, Refusal, Request, Response,
+};
 use smache::peer::{
     Admission, Answer, Answering, Chaos, Link, Transport, TransportConfig, TransportEvent,
 };
@@ -50,25 +52,26 @@ impl Answer for Keeper {
                 Response::Pushed(list.iter().map(|_| PushOutcome::Taken).collect())
             }
             Request::Fetch(keys) => Response::Fetched(keys.iter().map(|_| None).collect()),
-            Request::Claim { id, .. } => Response::ClaimRefused { id },
+            Request::Claim(Claim { id, .. }) => Response::ClaimRefused { id },
             Request::Took(_) | Request::Left => Response::Ok,
         };
         Box::pin(std::future::ready(response))
     }
 }
 
-async fn run(map: Map, commands: Vec<Routed>) -> Response {
+async fn run(map: Map, commands: Vec<Received>) -> Response {
     let mut outcomes = vec![];
-    for routed in commands {
-        if routed.key().as_bytes() == b"slow" {
+    for command in commands.into_iter().map(Result::unwrap) {
+        let key = command.keys()[0].as_bytes();
+        if key == b"slow" {
             say("began to be slow");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        if routed.key().as_bytes() == b"panic" {
+        if key == b"panic" {
             tokio::task::yield_now().await;
             panic!("asked for");
         }
-        outcomes.push(apply(&map, routed.command));
+        outcomes.push(apply(&map, command));
     }
     Response::Ran(outcomes)
 }
@@ -76,17 +79,15 @@ async fn run(map: Map, commands: Vec<Routed>) -> Response {
 fn apply(map: &Map, command: Command) -> Result<Reply, Refusal> {
     let mut map = map.lock().unwrap();
     Ok(match command {
-        Command::Get(key) => Reply::Found(map.get(&key).map(|value| entry(value.clone()))),
+        Command::Get(Get { key }) => Reply::Entry(map.get(&key).map(|value| entry(value.clone()))),
         Command::Put(put) => {
             let is_kept = !put.key.as_bytes().starts_with(b"drop");
             let value = if is_kept { put.value } else { Bytes::new() };
             map.insert(put.key, value);
             Reply::Stored(Stored::Created(Version(1)))
         }
-        Command::Delete(key) => Reply::Deleted(map.remove(&key).is_some()),
-        other => {
-            return Err(Refusal::Moved { owner: None, epoch: other.key().as_bytes().len() as u64 });
-        }
+        Command::Delete(delete) => Reply::Flag(map.remove(&delete.key).is_some()),
+        _ => return Err(Refusal::Moved { owner: None }),
     })
 }
 
@@ -226,12 +227,13 @@ impl Node {
     async fn many(&self, peer: &str, count: usize, bytes: usize) -> String {
         let link = self.link(peer).unwrap();
         let keys: Vec<_> = (0..count).map(|n| format!("many-{n}")).collect();
-        let puts = keys.iter().map(|key| put(key, bytes)).collect();
-        let puts = link.run(puts).await;
-        let gets = link.run(keys.iter().map(|key| get(key)).collect()).await;
+        let puts: Vec<_> = keys.iter().map(|key| put(key, bytes)).collect();
+        let puts = link.run(&puts).await;
+        let gets: Vec<_> = keys.iter().map(|key| get(key)).collect();
+        let gets = link.run(&gets).await;
         let puts = puts.iter().filter(|outcome| matches!(outcome, Ok(Ok(Reply::Stored(_)))));
         let gets = gets.iter().filter(|outcome| {
-            matches!(outcome, Ok(Ok(Reply::Found(Some(entry)))) if entry.value.len() == bytes)
+            matches!(outcome, Ok(Ok(Reply::Entry(Some(entry)))) if entry.value.len() == bytes)
         });
         format!("put {} got {}", puts.count(), gets.count())
     }
@@ -262,22 +264,22 @@ impl Node {
     }
 }
 
-fn get(key: &str) -> Routed {
-    Routed::new(Command::Get(Key::new(key.to_owned()).unwrap()))
+fn get(key: &str) -> Command {
+    Get { key: Key::new(key.to_owned()).unwrap() }.into()
 }
 
-fn put(key: &str, bytes: usize) -> Routed {
+fn put(key: &str, bytes: usize) -> Command {
     put_value(key, Bytes::from(vec![7; bytes]))
 }
 
-fn put_value(key: &str, value: Bytes) -> Routed {
-    Routed::new(Command::Put(Put {
+fn put_value(key: &str, value: Bytes) -> Command {
+    Command::Put(Put {
         key: Key::new(key.to_owned()).unwrap(),
         value,
         media: MediaType::Bytes,
         expires_at: None,
         condition: Condition::Always,
-    }))
+    })
 }
 
 fn chaos(what: &str) -> Chaos {

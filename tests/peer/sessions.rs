@@ -10,8 +10,8 @@ fn commands_cross_a_session_in_both_directions() {
     assert_eq!(first.tell("peers"), "second@test#0000000000000002");
     assert_eq!(second.tell("peers"), "first@test#0000000000000001");
     assert!(first.tell("put second@test a 10").contains("Stored(Created"));
-    assert!(first.tell("get second@test a").contains("Found(Some"));
-    assert!(second.tell("get first@test a").contains("Found(None)"));
+    assert!(first.tell("get second@test a").contains("Entry(Some"));
+    assert!(second.tell("get first@test a").contains("Entry(None)"));
     assert!(second.tell("ping first@test").contains("Pong"));
     assert_eq!(first.tell("many second@test 5000 10"), "put 5000 got 5000");
     assert_eq!(second.tell("push first@test 3000 1000"), "pushed 3000");
@@ -22,11 +22,11 @@ fn the_largest_values_cross_alone_and_in_batches() {
     let (mut first, _second) = pair();
     for bytes in [1 << 20, 64 << 20] {
         assert!(first.tell(&format!("put second@test large {bytes}")).contains("Stored(Created"));
-        assert!(first.tell("get second@test large").contains("Found(Some"));
+        assert!(first.tell("get second@test large").contains("Entry(Some"));
     }
     let over = first.tell(&format!("put second@test large {}", 65 << 20));
     assert!(over.contains("NotSent"), "{over}");
-    assert!(first.tell("get second@test large").contains("Found(Some"));
+    assert!(first.tell("get second@test large").contains("Entry(Some"));
 }
 
 #[test]

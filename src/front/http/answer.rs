@@ -76,7 +76,10 @@ impl From<Error> for Refusal {
             | Error::NotHere { .. }
             | Error::Unreachable { .. }
             | Error::Unanswered { .. }
-            | Error::IdsTaken { .. } => Self::unavailable(message),
+            | Error::IdsTaken { .. }
+            | Error::Later
+            | Error::Crowded => Self::unavailable(message),
+            Error::Unsupported { .. } => Self::new(StatusCode::NOT_IMPLEMENTED, message),
             Error::ValueTooLarge { .. } | Error::BatchTooLarge { .. } => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
             }

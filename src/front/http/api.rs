@@ -15,7 +15,7 @@ use super::body;
 use super::params::Params;
 use super::query::{Cmd, Query};
 use crate::cache::Cache;
-use crate::command::{Command, Condition, Put, Reply, Stored};
+use crate::command::{Command, Condition, Delete, Put, Reply, Stored};
 use crate::entry::{Entry, Key, MediaType};
 use crate::limits::{HTTP_ENVELOPE_BYTES_MAX, HTTP_QUERY_BODY_BYTES_MAX};
 
@@ -165,10 +165,10 @@ impl Api {
 
     async fn delete(&self, query: &str) -> Result<Response, Refusal> {
         let name = Name::from_params(Params::new(query))?;
-        let reply = self.cache.run_one(Command::Delete(name.to_key()?)).await?;
+        let reply = self.cache.run_one(Delete { key: name.to_key()? }.into()).await?;
         let mut body = vec![];
         name.write(&mut body);
-        let Reply::Deleted(is_deleted) = reply else { return Err(Refusal::unexpected(&reply)) };
+        let Reply::Flag(is_deleted) = reply else { return Err(Refusal::unexpected(&reply)) };
         body.extend_from_slice(format!(",\"deleted\":{is_deleted}}}").as_bytes());
         Ok(raw_json(StatusCode::OK, body))
     }

@@ -20,7 +20,7 @@ use super::params::Params;
 use super::range::{Range, Ranged};
 use crate::cache::Cache;
 use crate::clock;
-use crate::command::{Command, Condition, Put, Reply, Stored};
+use crate::command::{Command, Condition, Delete, Put, Reply, Stored};
 use crate::entry::{Entry, Key, MediaType, Millis, Namespace, Version};
 use crate::limits::{MEDIA_TYPE_BYTES_MAX, TTL_MAX};
 
@@ -163,14 +163,14 @@ impl Native {
 
     async fn delete(&self, key: Key) -> Result<Response, Refusal> {
         let node = self.owner_of(&key);
-        match self.cache.run_one(Command::Delete(key)).await? {
-            Reply::Deleted(true) => {
+        match self.cache.run_one(Delete { key }.into()).await? {
+            Reply::Flag(true) => {
                 let mut response = Response::new(Bytes::new().into());
                 *response.status_mut() = StatusCode::NO_CONTENT;
                 response.headers_mut().insert(NODE, node);
                 Ok(response)
             }
-            Reply::Deleted(false) => Err(Refusal::new(StatusCode::NOT_FOUND, "key is absent")),
+            Reply::Flag(false) => Err(Refusal::new(StatusCode::NOT_FOUND, "key is absent")),
             reply => Err(Refusal::unexpected(&reply)),
         }
     }

@@ -6,13 +6,12 @@ use std::sync::atomic::Ordering;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
-use tracing::debug;
 
-use super::queue::{Waiter, Waiting, distribute};
+use super::waiting::{Batch, Waiter, Waiting, distribute};
 use super::{Inner, LinkError};
 use crate::limits::{LINK_BATCHES_IN_FLIGHT, LINK_TICK, PEER_CALL_TIMEOUT};
 use crate::peer::codec;
-use crate::peer::message::{Request, Response};
+use crate::peer::message::Response;
 
 pub(super) struct PumpActor;
 
@@ -70,8 +69,10 @@ impl Actor for PumpActor {
 impl PumpState {
     fn tick(&mut self, me: &ActorRef<PumpMsg>) {
         self.is_ticking = false;
-        self.link.queue.take_late(Instant::now()).into_iter().for_each(Waiting::fail);
-        if !self.link.queue.is_empty() {
+        let now = Instant::now();
+        let late = self.link.inbox.take_while(|waiting| waiting.is_late(now));
+        late.into_iter().for_each(Waiting::fail);
+        if !self.link.inbox.is_empty() {
             self.schedule_tick(me);
         }
     }
@@ -106,21 +107,12 @@ impl Drop for Place {
 impl Inner {
     /// Sends batches while there is something to send and room for one more under way.
     fn pump(self: &Arc<Self>) {
-        while !self.queue.is_empty() {
+        while !self.inbox.is_empty() {
             let Some(place) = Place::take(self) else { return };
-            let batch = self.queue.take();
             // Somebody else may have been faster.
-            let Some(since) = batch.since else { continue };
-            match codec::encode_request(self.me, &Request::Run(batch.commands)) {
-                Ok(frame) => {
-                    let deadline = since + PEER_CALL_TIMEOUT;
-                    tokio::spawn(exchange(place, frame, batch.waiters, deadline));
-                }
-                Err(reason) => {
-                    debug!(peer = %self.session.peer.id, %reason, "commands are not sent");
-                    distribute(batch.waiters, std::iter::empty(), LinkError::NotSent);
-                }
-            }
+            let Some(batch) = Batch::take(&self.inbox) else { continue };
+            let deadline = batch.since + PEER_CALL_TIMEOUT;
+            tokio::spawn(exchange(place, batch.frame, batch.waiters, deadline));
         }
     }
 }

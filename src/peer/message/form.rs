@@ -1,4 +1,4 @@
-//! How lists, options and the simplest values look on the wire.
+//! How lists and the simplest values look on the wire.
 //!
 //! Byte strings are borrowed from the frame while they are read, so that a length that lies costs
 //! nothing. Lists are bounded by their elements, as an element may be larger in memory than in a
@@ -6,13 +6,10 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::entry::{Millis, Version};
 use crate::limits::{
     MEMBERS_MAX, PEER_BATCH_COMMANDS_MAX, PEER_BITMAP_BYTES_MAX, PEER_TEXT_BYTES_MAX,
 };
@@ -52,13 +49,13 @@ where
     deserializer.deserialize_seq(List::<T, MAX>(PhantomData))
 }
 
-/// Reads what fits into one batch.
-pub(super) fn batch<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    bounded::<D, T, PEER_BATCH_COMMANDS_MAX>(deserializer)
+/// What fits into one batch.
+pub(in crate::peer) struct BatchOf<T>(pub(in crate::peer) Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for BatchOf<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        bounded::<D, T, PEER_BATCH_COMMANDS_MAX>(deserializer).map(Self)
+    }
 }
 
 /// Reads members of one cluster.
@@ -70,67 +67,13 @@ where
     bounded::<D, T, MEMBERS_MAX>(deserializer)
 }
 
-/// How a value is written and read: what `with` names, and what lists and options are made of.
-pub(super) trait Form {
+/// How a value is written and read: what `with` names.
+pub(in crate::peer) trait Form {
     type Value;
 
     fn serialize<S: Serializer>(value: &Self::Value, serializer: S) -> Result<S::Ok, S::Error>;
 
     fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self::Value, D::Error>;
-}
-
-/// A batch of values.
-pub(super) struct ListOf<F>(PhantomData<F>);
-
-/// A value or none.
-pub(super) struct OptionOf<F>(PhantomData<F>);
-
-/// A value on its way out.
-struct Writing<'a, F: Form>(&'a F::Value);
-
-/// A value on its way in.
-struct Reading<F: Form>(F::Value);
-
-impl<F: Form> Serialize for Writing<'_, F> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        F::serialize(self.0, serializer)
-    }
-}
-
-impl<'de, F: Form> Deserialize<'de> for Reading<F> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        F::deserialize(deserializer).map(Self)
-    }
-}
-
-impl<F: Form> Form for ListOf<F> {
-    type Value = Vec<F::Value>;
-
-    fn serialize<S: Serializer>(list: &Vec<F::Value>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(list.iter().map(Writing::<F>))
-    }
-
-    fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<F::Value>, D::Error> {
-        let list: Vec<Reading<F>> = batch(deserializer)?;
-        Ok(list.into_iter().map(|reading| reading.0).collect())
-    }
-}
-
-impl<F: Form> Form for OptionOf<F> {
-    type Value = Option<F::Value>;
-
-    fn serialize<S: Serializer>(
-        option: &Option<F::Value>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        option.as_ref().map(Writing::<F>).serialize(serializer)
-    }
-
-    fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<F::Value>, D::Error> {
-        Ok(Option::<Reading<F>>::deserialize(deserializer)?.map(|reading| reading.0))
-    }
 }
 
 /// Bytes that are written in one piece.
@@ -139,51 +82,6 @@ pub(super) struct Octets<'a>(pub(super) &'a [u8]);
 impl Serialize for Octets<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(self.0)
-    }
-}
-
-/// Bytes of any length.
-pub(super) struct OctetsForm;
-
-impl Form for OctetsForm {
-    type Value = Bytes;
-
-    fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
-        Octets(bytes).serialize(serializer)
-    }
-
-    fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
-        <&[u8]>::deserialize(deserializer).map(Bytes::copy_from_slice)
-    }
-}
-
-/// The number of a version.
-pub(super) struct VersionForm;
-
-impl Form for VersionForm {
-    type Value = Version;
-
-    fn serialize<S: Serializer>(version: &Version, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(version.0)
-    }
-
-    fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Version, D::Error> {
-        u64::deserialize(deserializer).map(Version)
-    }
-}
-
-/// A point in time.
-pub(super) struct MillisForm;
-
-impl Form for MillisForm {
-    type Value = Millis;
-
-    fn serialize<S: Serializer>(at: &Millis, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(at.0)
-    }
-
-    fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Millis, D::Error> {
-        u64::deserialize(deserializer).map(Millis)
     }
 }
 
@@ -203,21 +101,6 @@ impl Form for TextForm {
             return Err(D::Error::invalid_length(text.len(), &"a short text"));
         }
         Ok(text.to_owned())
-    }
-}
-
-/// A short text that is shared.
-pub(super) struct SharedTextForm;
-
-impl Form for SharedTextForm {
-    type Value = Arc<str>;
-
-    fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(text)
-    }
-
-    fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
-        TextForm::deserialize(deserializer).map(Arc::from)
     }
 }
 

@@ -1,0 +1,36 @@
+//! `Put`: a value under a key.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{Access, Condition, Scope, Verb};
+use crate::entry::{Key, MediaType, Millis, octets};
+
+/// A value under a key. What became of it is a [`Reply::Stored`](super::Reply::Stored).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Put {
+    /// Where it goes.
+    pub key: Key,
+    /// Its bytes.
+    #[serde(with = "octets")]
+    pub value: Bytes,
+    /// What the bytes are.
+    pub media: MediaType,
+    /// When it ends; `None` for never.
+    pub expires_at: Option<Millis>,
+    /// What must hold for it to be written.
+    pub condition: Condition,
+}
+
+impl Verb for Put {
+    const NUMBER: u16 = 2;
+    const SINCE: u16 = 2;
+
+    fn scope(&self) -> Scope<'_> {
+        Scope::Key(&self.key, Access::Write)
+    }
+
+    fn bytes(&self) -> usize {
+        self.key.len() + self.value.len()
+    }
+}

@@ -1,0 +1,218 @@
+//! A command on the wire, and what became of one: number, length, body.
+//!
+//! ```text
+//! | number 2 | length 4 | body … |     little endian, the body in the codec's encoding
+//! ```
+//! So a receiver passes over what it does not know, and refuses that alone: what was gathered with it
+//! is done.
+
+use super::codec::{self, CodecError};
+use super::message::{Received, Refusal, Unread};
+use crate::command::{Body, Command, Reply};
+use crate::limits::{PEER_BATCH_COMMANDS_MAX, PEER_FRAME_BYTES_MAX};
+
+const HEAD_BYTES: usize = 2 + 4;
+
+// What became of a command, by its shape. A number is never given to another shape.
+const ENTRY: u16 = 1;
+const STORED: u16 = 2;
+const NUMBER: u16 = 3;
+const FLAG: u16 = 4;
+const FAILED: u16 = 32;
+const MOVED: u16 = 33;
+const LATER: u16 = 34;
+
+/// The body of a command that was read.
+struct Read<'de>(&'de [u8]);
+
+impl<'de> Body<'de> for Read<'de> {
+    type Error = CodecError;
+
+    fn read<T: serde::Deserialize<'de>>(self) -> Result<T, CodecError> {
+        codec::decode(self.0)
+    }
+}
+
+/// Adds a command.
+///
+/// # Errors
+///
+/// [`CodecError`]; `out` is as it was.
+pub(super) fn add_command(out: &mut Vec<u8>, command: &Command) -> Result<(), CodecError> {
+    add(out, command.number(), command)
+}
+
+/// Adds what became of a command.
+///
+/// # Errors
+///
+/// [`CodecError`]; `out` is as it was.
+pub(super) fn add_outcome(
+    out: &mut Vec<u8>,
+    outcome: &Result<Reply, Refusal>,
+) -> Result<(), CodecError> {
+    match outcome {
+        Ok(Reply::Entry(entry)) => add(out, ENTRY, entry),
+        Ok(Reply::Stored(stored)) => add(out, STORED, stored),
+        Ok(Reply::Number(number)) => add(out, NUMBER, number),
+        Ok(Reply::Flag(flag)) => add(out, FLAG, flag),
+        Ok(Reply::Many(_)) => Err(CodecError::Invalid("many replies stay on their node".into())),
+        Err(Refusal::Failed(error)) => add(out, FAILED, error),
+        Err(Refusal::Moved { owner }) => {
+            let owner = owner.as_ref().map(|owner| (owner.name.as_str(), owner.boot.0));
+            add(out, MOVED, &owner)
+        }
+        Err(Refusal::Later) => add(out, LATER, &()),
+        Err(Refusal::Unread) => Err(CodecError::Invalid("what was not read".into())),
+    }
+}
+
+/// Reads commands to the end of `bytes`.
+///
+/// # Errors
+///
+/// [`CodecError`] if they cannot be told from each other, or are too many.
+pub(super) fn read_commands(bytes: &[u8]) -> Result<Vec<Received>, CodecError> {
+    let read = |number, body| match Command::read(number, Read(body)) {
+        Some(Ok(command)) => Ok(command),
+        Some(Err(_)) => Err(Unread::Garbled),
+        None => Err(Unread::Unknown),
+    };
+    Frames(bytes).map(|frame| frame.map(|(number, body)| read(number, body))).bounded()
+}
+
+/// Reads to the end of `bytes` what became of commands.
+///
+/// # Errors
+///
+/// As [`read_commands`].
+pub(super) fn read_outcomes(bytes: &[u8]) -> Result<Vec<Result<Reply, Refusal>>, CodecError> {
+    let read = |(number, body)| read_outcome(number, body).unwrap_or(Err(Refusal::Unread));
+    Frames(bytes).map(|frame| frame.map(read)).bounded()
+}
+
+/// `None` for a shape that is not known here, or of another form.
+fn read_outcome(number: u16, body: &[u8]) -> Option<Result<Reply, Refusal>> {
+    let outcome = match number {
+        ENTRY => Ok(Reply::Entry(codec::decode(body).ok()?)),
+        STORED => Ok(Reply::Stored(codec::decode(body).ok()?)),
+        NUMBER => Ok(Reply::Number(codec::decode(body).ok()?)),
+        FLAG => Ok(Reply::Flag(codec::decode(body).ok()?)),
+        FAILED => Err(Refusal::Failed(codec::decode(body).ok()?)),
+        MOVED => Err(Refusal::Moved { owner: codec::decode_owner(body).ok()? }),
+        LATER => Err(Refusal::Later),
+        _ => return None,
+    };
+    Some(outcome)
+}
+
+fn add<T: serde::Serialize>(out: &mut Vec<u8>, number: u16, body: &T) -> Result<(), CodecError> {
+    let begin = out.len();
+    out.extend_from_slice(&number.to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+    let added = codec::append(out, body).and_then(|()| {
+        let len = out.len() - begin - HEAD_BYTES;
+        let is_short = len <= PEER_FRAME_BYTES_MAX;
+        let len = u32::try_from(len).ok().filter(|_| is_short);
+        let bytes = len.ok_or(CodecError::TooLarge { bytes: out.len() })?.to_le_bytes();
+        out[begin + 2..begin + HEAD_BYTES].copy_from_slice(&bytes);
+        Ok(())
+    });
+    if added.is_err() {
+        out.truncate(begin);
+    }
+    added
+}
+
+/// Numbers and bodies, one after the other.
+struct Frames<'a>(&'a [u8]);
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = Result<(u16, &'a [u8]), CodecError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let bytes = std::mem::take(&mut self.0);
+        let cut = || CodecError::Invalid("a command is cut off".to_owned());
+        let Some((&[n0, n1, l0, l1, l2, l3], rest)) = bytes.split_first_chunk::<HEAD_BYTES>()
+        else {
+            return Some(Err(cut()));
+        };
+        let len = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+        let Some((body, rest)) = rest.split_at_checked(len) else { return Some(Err(cut())) };
+        self.0 = rest;
+        Some(Ok((u16::from_le_bytes([n0, n1]), body)))
+    }
+}
+
+/// Gathers what fits into one batch.
+trait Bounded<T>: Iterator<Item = Result<T, CodecError>> + Sized {
+    fn bounded(self) -> Result<Vec<T>, CodecError> {
+        let mut list = vec![];
+        for element in self {
+            if PEER_BATCH_COMMANDS_MAX <= list.len() {
+                return Err(CodecError::Invalid("too many commands".to_owned()));
+            }
+            list.push(element?);
+        }
+        Ok(list)
+    }
+}
+
+impl<T, I: Iterator<Item = Result<T, CodecError>>> Bounded<T> for I {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Get;
+    use crate::entry::Key;
+
+    fn get(key: &'static str) -> Command {
+        Get { key: Key::from_static(key) }.into()
+    }
+
+    #[test]
+    fn an_unknown_number_is_refused_alone() {
+        let mut bytes = vec![];
+        add_command(&mut bytes, &get("a")).unwrap();
+        add(&mut bytes, 9_999, &"whatever it is").unwrap();
+        add_command(&mut bytes, &get("b")).unwrap();
+        let read = read_commands(&bytes).unwrap();
+        assert_eq!(read, [Ok(get("a")), Err(Unread::Unknown), Ok(get("b"))]);
+    }
+
+    #[test]
+    fn a_body_that_cannot_be_read_is_refused_alone() {
+        let mut bytes = vec![];
+        add(&mut bytes, get("a").number(), &7_u8).unwrap();
+        add_command(&mut bytes, &get("b")).unwrap();
+        assert_eq!(read_commands(&bytes).unwrap(), [Err(Unread::Garbled), Ok(get("b"))]);
+    }
+
+    #[test]
+    fn what_is_cut_off_is_no_list_of_commands() {
+        let mut bytes = vec![];
+        add_command(&mut bytes, &get("a")).unwrap();
+        for len in 1..bytes.len() {
+            assert!(read_commands(&bytes[..len]).is_err(), "{len}");
+        }
+    }
+
+    #[test]
+    fn outcomes_come_back_as_they_were() {
+        let outcomes = [
+            Ok(Reply::Entry(None)),
+            Ok(Reply::Number(u64::MAX)),
+            Ok(Reply::Flag(true)),
+            Err(Refusal::Later),
+            Err(Refusal::Moved { owner: None }),
+            Err(Refusal::Failed(crate::error::Error::Busy { shard: 3 })),
+        ];
+        let mut bytes = vec![];
+        outcomes.iter().for_each(|outcome| add_outcome(&mut bytes, outcome).unwrap());
+        let read = read_outcomes(&bytes).unwrap();
+        assert_eq!(read, outcomes);
+    }
+}

@@ -1,0 +1,78 @@
+//! What is done for each verb: a file each.
+
+mod delete;
+mod get;
+mod next_id;
+mod put;
+
+use super::message::{Task, Turn, Undone};
+use crate::command::{Command, Reply, with_verbs};
+use crate::entry::{Millis, Slot};
+use crate::shard::Counts;
+use crate::table::TableReader;
+
+/// What a shard does for a verb.
+trait Apply {
+    /// What the writer does, and what came of it.
+    fn apply(&self, turn: &mut Turn<'_>) -> Reply;
+
+    /// The same without the writer; `None` for what has to go through it.
+    fn read(&self, _look: &Look<'_>) -> Option<Reply> {
+        None
+    }
+}
+
+/// What is read without the writer.
+pub(super) struct Look<'a> {
+    pub(super) reader: &'a TableReader,
+    pub(super) counts: &'a Counts,
+    pub(super) now: Millis,
+}
+
+macro_rules! dispatch {
+    ($($verb:ident)*) => {
+        /// What came of a command that needs no writer; `None` for one that does.
+        #[inline]
+        pub(super) fn read(command: &Command, look: &Look<'_>) -> Option<Reply> {
+            match command {
+                $(Command::$verb(verb) => verb.read(look),)*
+            }
+        }
+
+        fn apply(command: &Command, turn: &mut Turn<'_>) -> Reply {
+            match command {
+                $(Command::$verb(verb) => verb.apply(turn),)*
+            }
+        }
+    };
+}
+
+with_verbs!(dispatch);
+
+impl Task for Command {
+    type Done = Reply;
+
+    fn slot(&self) -> Option<Slot> {
+        Self::slot(self)
+    }
+
+    fn check(&self, turn: &Turn<'_>, slot: Slot) -> Result<(), Undone> {
+        if turn.gate.serves(slot, turn.now) { Ok(()) } else { Err(Undone::NotHere) }
+    }
+
+    fn bytes(&self) -> usize {
+        Self::bytes(self)
+    }
+
+    fn done_bytes(reply: &Reply) -> usize {
+        reply.bytes()
+    }
+
+    fn is_read(&self) -> bool {
+        Self::is_read(self)
+    }
+
+    fn apply(&self, turn: &mut Turn<'_>) -> Reply {
+        apply(self, turn)
+    }
+}

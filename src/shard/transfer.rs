@@ -1,0 +1,80 @@
+//! What one node does to another's shard so that entries come to who has them: never a client's
+//! command.
+
+use super::message::{Task, Turn, Undone};
+use crate::entry::{Key, Known, Slot, Version};
+use crate::table;
+
+/// One thing that is taken over, or let go of because another node has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// What another node knows of a key, if it is newer than what is known here.
+    TakeOver(Key, Known),
+    /// The end of what is known of a key, if it is still of that version: another node has it.
+    Forget(Key, Version),
+}
+
+impl Transfer {
+    /// The slot of its key.
+    #[must_use]
+    pub fn slot(&self) -> Slot {
+        self.key().slot()
+    }
+
+    fn key(&self) -> &Key {
+        let (Self::TakeOver(key, _) | Self::Forget(key, _)) = self;
+        key
+    }
+}
+
+/// Whether something changed: it was newer, or it was there to be forgotten.
+impl Task for Transfer {
+    type Done = bool;
+
+    fn slot(&self) -> Option<Slot> {
+        Some(Self::slot(self))
+    }
+
+    fn check(&self, turn: &Turn<'_>, slot: Slot) -> Result<(), Undone> {
+        let is_allowed = match self {
+            Self::TakeOver(..) => turn.gate.serves(slot, turn.now),
+            // What came back meanwhile is ours to keep.
+            Self::Forget(..) => !turn.gate.is_open(slot),
+        };
+        if is_allowed { Ok(()) } else { Err(Undone::NotHere) }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::TakeOver(key, known) => key.len() + known.value_len(),
+            Self::Forget(key, _) => key.len(),
+        }
+    }
+
+    fn done_bytes(_: &bool) -> usize {
+        0
+    }
+
+    fn is_read(&self) -> bool {
+        false
+    }
+
+    fn apply(&self, turn: &mut Turn<'_>) -> bool {
+        match self {
+            Self::TakeOver(key, known) => take_over(turn, key, known),
+            Self::Forget(key, version) => turn.writer.forget(key, *version),
+        }
+    }
+}
+
+fn take_over(turn: &mut Turn<'_>, key: &Key, known: &Known) -> bool {
+    match turn.writer.merge(key, known, turn.now) {
+        table::Merge::Taken => true,
+        table::Merge::Older => false,
+        table::Merge::TooLarge => {
+            // As good as evicted at once, with what it would have replaced.
+            turn.writer.delete(key, turn.now);
+            true
+        }
+    }
+}
