@@ -35,7 +35,9 @@ struct State(Option<Receiver<()>>);
 impl Drop for State {
     fn drop(&mut self) {
         if let Some(gate) = &self.0 {
-            let _ = gate.recv();
+            // Said to the runtime: a thread that is blocked behind its back keeps what it has just woken,
+            // which is the supervisor.
+            let _ = tokio::task::block_in_place(|| gate.recv());
         }
     }
 }
