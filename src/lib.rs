@@ -2,7 +2,7 @@
 //!
 //! Layers, each naming itself and lower ones only: `limits`, `clock`, `metrics`; `entry`, `member`,
 //! `supervision`; `partition`; `command`, `error`; `config`, `table`; `peer`; `shard`; `router`;
-//! `cluster`; `cache`; `front`; `node`. Beside them stands `client`, which knows a node only over
+//! `cluster`; `cache`; `door`; `front`; `node`. Beside them stands `client`, which knows a node only over
 //! HTTP. `ARCHITECTURE.md` shows how they fit.
 
 pub mod limits;
@@ -30,6 +30,8 @@ pub mod router;
 pub mod cluster;
 
 pub mod cache;
+
+pub mod door;
 
 pub mod front;
 

@@ -442,13 +442,18 @@ const _: () = assert!(HELLO_BYTES_MAX <= u16::MAX as usize);
 const _: () = assert!(LINK_BATCHES_IN_FLIGHT * PEER_BATCH_BYTES_MAX * 4 <= LINK_QUEUE_BYTES_MAX);
 const _: () = assert!(PEER_CALL_TIMEOUT.as_millis() < LINK_STUCK_TIMEOUT.as_millis());
 
+// Every door.
+
+/// Connections the kernel holds for a door until it accepts them.
+pub const DOOR_BACKLOG: u32 = 1_024;
+
+/// Pause of an accept loop after the system had no descriptor left, so that it does not spin.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 // The HTTP door.
 
 /// Connections served at a time. One costs 10 to 20 KiB; one over it is answered 503 and closed.
 pub const HTTP_CONNECTIONS_MAX: usize = 10_000;
-
-/// Connections the kernel holds for the door until it accepts them.
-pub const HTTP_BACKLOG: i32 = 1_024;
 
 /// From the accepted connection to its first byte.
 pub const HTTP_FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -502,9 +507,6 @@ pub const HTTP_QUERY_BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Names in one `ONLY` query.
 pub const QUERY_KEYS_MAX: usize = 1_024;
-
-/// Pause of an accept loop after the system had no descriptor left, so that it does not spin.
-pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 const _: () = assert!(HTTP_TARGET_BYTES_MAX + 16 * 1024 < HTTP_HEADER_BYTES_MAX);
 const _: () = assert!(HTTP_BODY_TIMEOUT.as_secs() <= 10, "half-open connections close in 10 s");

@@ -82,10 +82,6 @@ impl Counter {
 pub struct HttpCounts {
     /// Answers by class of status: 1xx to 5xx.
     pub answers: [Counter; 5],
-    /// Connections accepted.
-    pub accepted: Counter,
-    /// Connections refused because too many were open.
-    pub refused: Counter,
     /// Connections closed because a deadline passed.
     pub timed_out: Counter,
 }

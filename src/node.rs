@@ -4,9 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use ractor::SpawnErr;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
@@ -15,7 +15,8 @@ use crate::cache::{Cache, NodeState};
 use crate::clock;
 use crate::cluster::Cluster;
 use crate::config::Config;
-use crate::front::http::{Guard, HttpDoor};
+use crate::door::{Door, Listener};
+use crate::front::http::{self, Guard};
 use crate::limits::{DRAIN_TIMEOUT, LAME_DUCK};
 use crate::member::{Boot, Member, NodeId, Standing, View};
 use crate::peer::TransportError;
@@ -28,7 +29,7 @@ use crate::table::{Limit, Table, TableConfig};
 pub struct Node {
     cache: Cache,
     supervisor: Supervisor,
-    http: Option<(HttpDoor, SocketAddr)>,
+    doors: Vec<Door>,
     cluster: Option<Cluster>,
 }
 
@@ -95,9 +96,9 @@ impl Node {
     ///
     /// [`NodeError`]; what was started by then is stopped again.
     pub async fn start(config: &Config) -> Result<Self, NodeError> {
-        let listener = config.http.map(listen).transpose()?;
+        let http = config.http.map(listen).transpose()?;
         let supervisor = Supervisor::start().await?;
-        let started = Self::start_children(config, listener, supervisor.clone()).await;
+        let started = Self::start_children(config, http, supervisor.clone()).await;
         if started.is_err() {
             supervisor.stop().await;
         }
@@ -107,7 +108,7 @@ impl Node {
     /// The supervision tree, in start order. `supervision.md` says the same.
     async fn start_children(
         config: &Config,
-        listener: Option<(TcpListener, SocketAddr)>,
+        http: Option<Listener>,
         supervisor: Supervisor,
     ) -> Result<Self, NodeError> {
         let gate = Arc::new(Gate::default());
@@ -120,8 +121,8 @@ impl Node {
             supervisor.add(spec).await?;
             shards.push(shard);
         }
-        let http = listener.as_ref().map(|(_, addr)| *addr);
-        let me = member(config, http)?;
+        let http_addr = http.as_ref().map(Listener::addr);
+        let me = member(config, http_addr)?;
         let routes = Routes::alone(&View::new(1, [me.clone()]));
         let router = Router::new(me.id.clone(), shards, Arc::clone(&gate), routes);
         let mut cluster = None;
@@ -131,14 +132,16 @@ impl Node {
         }
         let bytes_max = config.value_bytes_max;
         let cache = Cache::new(me.id, bytes_max, router, supervisor.clone(), cluster.clone());
-        let mut http = None;
-        if let Some((listener, addr)) = listener {
-            let guard = Guard::new(addr, config.token.clone());
-            let (door, spec) = HttpDoor::new(listener, cache.clone(), guard, config.has_demo);
+        let http = http.map(|listener| {
+            let guard = Guard::new(listener.addr(), config.token.clone());
+            http::door(listener, cache.clone(), guard, config.has_demo)
+        });
+        let mut doors = vec![];
+        for (door, spec) in [http].into_iter().flatten() {
             supervisor.add(spec).await?;
-            http = Some((door, addr));
+            doors.push(door);
         }
-        Ok(Self { cache, supervisor, http, cluster })
+        Ok(Self { cache, supervisor, doors, cluster })
     }
 
     /// The cache of this node.
@@ -150,7 +153,7 @@ impl Node {
     /// Where the HTTP door listens; `None` if there is none.
     #[must_use]
     pub fn http_addr(&self) -> Option<SocketAddr> {
-        self.http.as_ref().map(|(_, addr)| *addr)
+        self.doors.iter().find(|door| door.name() == "http").map(Door::addr)
     }
 
     /// Serves as soon as this node is in a cluster, or at once if it is to be in none. Never ends by
@@ -201,18 +204,15 @@ impl Node {
         let began = Instant::now();
         self.cache.set_state(NodeState::Draining);
         let others = self.cluster.as_ref().filter(|cluster| cluster.has_others());
-        match (&self.http, others) {
-            (Some((door, _)), Some(_)) => door.leave(),
-            (Some((door, _)), None) => door.close_idle(),
-            (None, _) => {}
-        }
+        self.doors.iter().for_each(match others {
+            Some(_) => Door::leave,
+            None => Door::close_idle,
+        });
         info!("draining");
         if let Some(cluster) = others {
             tokio::join!(cluster.hand_over(), sleep(LAME_DUCK));
         }
-        if let Some((door, _)) = &self.http {
-            door.drain(DRAIN_TIMEOUT).await;
-        }
+        join_all(self.doors.iter().map(|door| door.drain(DRAIN_TIMEOUT))).await;
         if let Some(cluster) = &self.cluster {
             cluster.leave().await;
         }
@@ -245,10 +245,8 @@ async fn superseded(cluster: Option<&Cluster>) -> String {
     }
 }
 
-fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeError> {
-    let listening = HttpDoor::listen(addr)
-        .and_then(|listener| listener.local_addr().map(|local_addr| (listener, local_addr)));
-    listening.map_err(|reason| NodeError::Listen { addr, reason })
+fn listen(addr: SocketAddr) -> Result<Listener, NodeError> {
+    Listener::bind(addr).map_err(|reason| NodeError::Listen { addr, reason })
 }
 
 /// Raises the limit of open files as far as the system lets it be raised: each connection is one,

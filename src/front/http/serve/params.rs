@@ -9,10 +9,10 @@ use super::answer::Refusal;
 /// The parameters of a query. They are decoded when they are asked for, as most requests ask for
 /// one.
 #[derive(Clone, Copy)]
-pub(super) struct Params<'a>(&'a str);
+pub(crate) struct Params<'a>(&'a str);
 
 impl<'a> Params<'a> {
-    pub(super) fn new(query: &'a str) -> Self {
+    pub(crate) fn new(query: &'a str) -> Self {
         Self(query)
     }
 
@@ -23,7 +23,7 @@ impl<'a> Params<'a> {
     /// 400 if it is there more than once, as there is no telling which one is meant, and if a name or
     /// the value is not UTF-8 once it is decoded: replacing what is wrong, as browsers do, would make
     /// one key of two.
-    pub(super) fn single(self, name: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
+    pub(crate) fn single(self, name: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
         let mut found = None;
         for (text, value) in self.pairs() {
             if !is_name(text, name)? {
@@ -42,7 +42,7 @@ impl<'a> Params<'a> {
     /// # Errors
     ///
     /// 400 if a name or a value is not UTF-8 once it is decoded.
-    pub(super) fn all(self, name: &str) -> Result<Vec<Cow<'a, str>>, Refusal> {
+    pub(crate) fn all(self, name: &str) -> Result<Vec<Cow<'a, str>>, Refusal> {
         let mut values = vec![];
         for (text, value) in self.pairs() {
             if is_name(text, name)? {
@@ -57,7 +57,7 @@ impl<'a> Params<'a> {
     /// # Errors
     ///
     /// 400 for the first that is not among `allowed`.
-    pub(super) fn only(self, allowed: &[&str]) -> Result<(), Refusal> {
+    pub(crate) fn only(self, allowed: &[&str]) -> Result<(), Refusal> {
         for (text, _) in self.pairs() {
             let name = decode(text)?;
             if !allowed.contains(&name.as_ref()) {

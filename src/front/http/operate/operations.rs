@@ -6,10 +6,9 @@ use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use warp::reply::Response;
 
-use super::answer::{Refusal, json, raw_json};
-use super::params::Params;
 use crate::cache::{Cache, Chaos, NodeState};
 use crate::entry::Key;
+use crate::front::http::serve::{Params, Refusal, json, raw_json};
 
 /// `/`, `/healthcheck` and `/livez`: somebody answers.
 pub(super) fn alive(method: &Method) -> Result<Response, Refusal> {

@@ -5,18 +5,17 @@ use std::borrow::Cow;
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use hyper::{Method, StatusCode};
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use warp::reply::Response;
 
-use super::answer::{Refusal, raw_json};
-use super::body;
-use super::params::Params;
 use super::query::{Cmd, Query};
 use crate::cache::Cache;
 use crate::command::{Command, Condition, Delete, Put, Reply, Stored};
-use crate::entry::{Entry, Key, MediaType};
+use crate::entry::{Entry, Key};
+use crate::front::http::serve::{
+    Kept, Params, Parts, Refusal, ValidJson, json_string, raw_json, read, write_json_string,
+};
 use crate::limits::{HTTP_ENVELOPE_BYTES_MAX, HTTP_QUERY_BODY_BYTES_MAX};
 
 /// The API over one cache.
@@ -24,14 +23,6 @@ pub(super) struct Api {
     cache: Cache,
     /// The name of the node as a JSON string.
     node: String,
-}
-
-/// A request as the filters took it apart.
-pub(super) struct Parts<S> {
-    pub(super) method: Method,
-    pub(super) query: String,
-    pub(super) content_length: Option<u64>,
-    pub(super) body: S,
 }
 
 /// The name of an entry, in the form the client used: it is answered in the same form.
@@ -76,7 +67,8 @@ impl Api {
         let entry = self.cache.get(&key).await?;
         let other = self.cache.other_owner(&key).map(|other| json_string(other.as_str()));
         let node = other.as_ref().unwrap_or(&self.node);
-        let data = entry.as_ref().map_or(Ok(Cow::Borrowed("null")), json_of)?;
+        let stored = entry.as_ref().map(json_of).transpose()?;
+        let data = stored.as_ref().map_or("null", ValidJson::as_str);
         let mut body = Vec::with_capacity(query.len() + data.len() + node.len() + 32);
         name.write(&mut body);
         body.extend_from_slice(b",\"data\":");
@@ -99,7 +91,7 @@ impl Api {
             Method::GET | Method::HEAD => self.get(&parts.query).await,
             Method::POST | Method::PUT => {
                 let bytes_max = self.cache.value_bytes_max() + HTTP_ENVELOPE_BYTES_MAX;
-                let body = body::read(parts.body, parts.content_length, bytes_max).await?;
+                let body = read(parts.body, parts.content_length, bytes_max).await?;
                 self.post(&body.bytes).await
             }
             Method::DELETE => self.delete(&parts.query).await,
@@ -117,7 +109,7 @@ impl Api {
             return Err(Refusal::method("GET, HEAD, POST"));
         }
         let length = parts.content_length;
-        let body = body::read(parts.body, length, HTTP_QUERY_BODY_BYTES_MAX).await?;
+        let body = read(parts.body, length, HTTP_QUERY_BODY_BYTES_MAX).await?;
         let (name, query) = if body.bytes.is_empty() {
             let params = Params::new(&parts.query);
             (Name::from_params(params)?, Query::from_params(params)?)
@@ -133,7 +125,7 @@ impl Api {
         };
         let entry = self.cache.get(&name.to_key()?).await?;
         let stored = entry.as_ref().map(json_of).transpose()?;
-        let values = query.answer(stored.as_deref())?;
+        let values = query.answer(stored.as_ref().map(ValidJson::as_str))?;
         Ok(raw_json(StatusCode::OK, format!("{{\"values\":[{values}]}}")))
     }
 
@@ -142,13 +134,17 @@ impl Api {
         let name = posted.name()?;
         let data = posted.object()?;
         let Some(name) = name else {
-            let unnamed = put_of(Key::from_static("unnamed"), data);
+            let unnamed = put_of(Key::from_static("unnamed"), &data);
             let (id, reply) = self.cache.put_next(unnamed).await?;
             stored(&reply)?;
-            return Ok(raw_json(StatusCode::OK, format!("{{\"id\":{id},\"data\":{data}}}")));
+            return Ok(raw_json(
+                StatusCode::OK,
+                format!("{{\"id\":{id},\"data\":{}}}", data.as_str()),
+            ));
         };
-        let reply = self.cache.run_one(Command::Put(put_of(name.to_key()?, data))).await?;
+        let reply = self.cache.run_one(Command::Put(put_of(name.to_key()?, &data))).await?;
         stored(&reply)?;
+        let data = data.as_str();
         let mut body = Vec::with_capacity(data.len() + 64);
         match name {
             Name::Key(_) => body.push(b'{'),
@@ -197,9 +193,9 @@ impl<'a> Posted<'a> {
         if name.is_nil() { Err(key_missing()) } else { Ok(Some(name)) }
     }
 
-    fn object(&self) -> Result<&'a str, Refusal> {
-        match self.data.map(RawValue::get) {
-            Some(data) if data.starts_with('{') => Ok(data),
+    fn object(&self) -> Result<ValidJson<'a>, Refusal> {
+        match self.data.map(ValidJson::of_raw) {
+            Some(data) if data.is_object() => Ok(data),
             Some(_) => Err(Refusal::bad_request("data is not an object; allowed: a JSON object")),
             None => Err(Refusal::bad_request("data is missing; allowed: a JSON object")),
         }
@@ -289,59 +285,21 @@ fn stored(reply: &Reply) -> Result<(), Refusal> {
     }
 }
 
-fn put_of(key: Key, data: &str) -> Put {
-    Put {
-        key,
-        // A copy of its own size: a slice would keep the whole body.
-        value: Bytes::copy_from_slice(data.as_bytes()),
-        media: MediaType::Json,
-        expires_at: None,
-        condition: Condition::Always,
-    }
+fn put_of(key: Key, data: &ValidJson<'_>) -> Put {
+    let Kept { value, media } = data.to_kept();
+    Put { key, value, media, expires_at: None, condition: Condition::Always }
 }
 
-/// A value as JSON: as it is, or a text as a string.
-///
 /// # Errors
 ///
-/// 406 for bytes that are neither.
-fn json_of(entry: &Entry) -> Result<Cow<'_, str>, Refusal> {
-    match (&entry.media, std::str::from_utf8(&entry.value)) {
-        (MediaType::Json, Ok(json)) => Ok(Cow::Borrowed(json)),
-        (MediaType::Other(name), Ok(json)) if is_json(name) && is_valid_json(json) => {
-            Ok(Cow::Borrowed(json))
-        }
-        (_, Ok(text)) => Ok(Cow::Owned(json_string(text))),
-        (_, Err(_)) => Err(Refusal::new(
+/// 406 for bytes that are neither JSON nor text.
+fn json_of(entry: &Entry) -> Result<ValidJson<'_>, Refusal> {
+    ValidJson::of_entry(entry).ok_or_else(|| {
+        Refusal::new(
             StatusCode::NOT_ACCEPTABLE,
             "the value is neither JSON nor text; allowed: reading it at /v1/default/KEY",
-        )),
-    }
-}
-
-/// Whether a media type is JSON with parameters, as many clients send it (`; charset=utf-8`).
-fn is_json(name: &[u8]) -> bool {
-    let essence = name.split(|byte| *byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
-}
-
-pub(super) fn is_valid_json(json: &str) -> bool {
-    serde_json::from_str::<IgnoredAny>(json).is_ok()
-}
-
-fn json_string(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-fn write_json_string(body: &mut Vec<u8>, text: &str) {
-    // Most names need no escape, and then what is written is the name itself.
-    if text.bytes().all(|byte| b' ' <= byte && byte != b'"' && byte != b'\\') {
-        body.push(b'"');
-        body.extend_from_slice(text.as_bytes());
-        body.push(b'"');
-    } else {
-        body.extend_from_slice(json_string(text).as_bytes());
-    }
+        )
+    })
 }
 
 /// The answer of Smache to a key that is no key, under the status it always had.
@@ -454,7 +412,8 @@ mod tests {
         fn data_comes_back_to_the_digit(number in r"-?[1-9][0-9]{0,30}\.[0-9]{1,30}([eE][+-]?[0-9]{1,3})?") {
             let body = format!("{{\"key\":1,\"data\":{{\"n\":{number}}}}}");
             let posted = Posted::parse(body.as_bytes()).unwrap();
-            prop_assert_eq!(posted.object().unwrap(), format!("{{\"n\":{number}}}"));
+            let object = posted.object().unwrap();
+            prop_assert_eq!(object.as_str(), format!("{{\"n\":{number}}}"));
         }
     }
 }

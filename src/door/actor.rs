@@ -9,11 +9,8 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use super::{Phase, Shared, connection};
-use crate::limits::{ACCEPT_PAUSE, HTTP_LINGER_TIMEOUT};
-
-/// What a connection is told that is not served, with 503.
-const FULL: &str = "too many connections; try again";
+use super::{Phase, Shared};
+use crate::limits::ACCEPT_PAUSE;
 
 pub(super) enum DoorMsg {
     /// The accept loop is over.
@@ -74,7 +71,7 @@ impl Actor for DoorActor {
 }
 
 fn accept_ended(door: &Shared) -> Result<(), ActorProcessingErr> {
-    match *door.phase.borrow() {
+    match door.phases.now() {
         Phase::Closed => Ok(()),
         Phase::Open | Phase::Leaving | Phase::Draining => Err("the accept loop ended".into()),
     }
@@ -85,10 +82,10 @@ fn crash() -> Result<(), ActorProcessingErr> {
 }
 
 async fn accept_loop(door: Arc<Shared>, _teller: TellOnDrop) {
-    let mut phase = door.phase.subscribe();
+    let mut phase = door.phases.watch();
     while *phase.borrow_and_update() != Phase::Closed {
         tokio::select! {
-            accepted = door.listener.accept() => match accepted {
+            accepted = door.listener.listener.accept() => match accepted {
                 Ok((stream, _)) => take(&door, stream),
                 Err(reason) => pause(&reason).await,
             },
@@ -99,38 +96,20 @@ async fn accept_loop(door: Arc<Shared>, _teller: TellOnDrop) {
 }
 
 /// Serves a connection in a task of its own, or refuses it.
-fn take(door: &Arc<Shared>, stream: TcpStream) {
-    door.counts.accepted.count();
-    let Ok(permit) = Arc::clone(&door.vacancies).try_acquire_owned() else {
-        door.counts.refused.count();
-        return refuse(door, stream, FULL);
-    };
-    let door = Arc::clone(door);
-    tokio::spawn(async move {
-        connection::serve(&door, stream).await;
-        drop(permit);
-        door.ended.notify_one();
-    });
-}
-
-/// Answers 503, whatever is asked, and closes once the client had time to read it.
-fn refuse(door: &Arc<Shared>, stream: TcpStream, message: &str) {
-    // Beyond so many at a time a connection is just closed: refusing must cost less than serving.
-    let Ok(permit) = Arc::clone(&door.refusals).try_acquire_owned() else { return };
-    door.counts.answers[4].count();
-    let body = format!("{{\"message\":\"{message}\"}}");
-    let answer = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
-         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    tokio::spawn(async move {
-        // A new connection takes this much at once, or is gone.
-        drop(stream.writable().await);
-        drop(stream.try_write(answer.as_bytes()));
-        connection::linger(stream, HTTP_LINGER_TIMEOUT).await;
-        drop(permit);
-    });
+fn take(door: &Shared, stream: TcpStream) {
+    if let Some(place) = door.places.take() {
+        let serving = door.protocol.serve(stream, door.phases.clone());
+        tokio::spawn(async move {
+            serving.await;
+            drop(place);
+        });
+    } else if let Some(place) = door.places.take_refusal() {
+        let refusing = door.protocol.refuse(stream);
+        tokio::spawn(async move {
+            refusing.await;
+            drop(place);
+        });
+    }
 }
 
 /// Some failures are the connection's own; the others pass only with time.

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
@@ -17,14 +16,18 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 use warp::reply::Response;
 
+use super::Shared;
 use super::deadline::{Activity, NotedStream};
 use super::guard::KnownHost;
 use super::routes::Routes;
-use super::{Phase, Shared};
+use crate::door::{Phase, Phases};
 use crate::limits::{
     HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_LINGER_BYTES_MAX, HTTP_LINGER_LEAVING_TIMEOUT,
     HTTP_LINGER_TIMEOUT, HTTP_TARGET_BYTES_MAX,
 };
+
+/// What a connection is told for which there is no place, with 503.
+const FULL: &str = "too many connections; try again";
 
 /// How a connection ended.
 enum End {
@@ -37,23 +40,23 @@ enum End {
 }
 
 /// Serves a connection until the client, a deadline or the door ends it.
-pub(super) async fn serve(door: &Arc<Shared>, stream: TcpStream) {
+pub(super) async fn serve(http: &Shared, phases: &Phases, stream: TcpStream) {
     // Without it an answer waits for the client's acknowledgement; a stream that does not take the
     // option is about to fail anyway.
     drop(stream.set_nodelay(true));
     let opened = Instant::now();
     let activity = Arc::new(Activity::new(opened));
     let io = TokioIo::new(NotedStream::new(stream, Arc::clone(&activity)));
-    let routes = Routes::new(&door.context);
+    let routes = (http.routes)();
     let known = KnownHost::default();
-    let service = service_fn(|request| answer(door, &routes, &activity, &known, request));
-    let mut http = http1::Builder::new();
+    let service = service_fn(|request| answer(http, phases, &routes, &activity, &known, request));
+    let mut builder = http1::Builder::new();
     // Its timer starts while a connection idles; ours knows the difference.
-    http.header_read_timeout(None);
-    http.max_buf_size(HTTP_HEADER_BYTES_MAX).max_headers(HTTP_HEADERS_MAX);
-    let mut connection = http.serve_connection(io, service);
+    builder.header_read_timeout(None);
+    builder.max_buf_size(HTTP_HEADER_BYTES_MAX).max_headers(HTTP_HEADERS_MAX);
+    let mut connection = builder.serve_connection(io, service);
 
-    let mut phase = door.phase.subscribe();
+    let mut phase = phases.watch();
     if *phase.borrow() == Phase::Closed {
         return;
     }
@@ -72,11 +75,11 @@ pub(super) async fn serve(door: &Arc<Shared>, stream: TcpStream) {
             () = watchdog.as_mut() => match activity.next_look(Instant::now()) {
                 Some(look) => watchdog.as_mut().reset(look),
                 None => {
-                    door.counts.timed_out.count();
+                    http.counts.timed_out.count();
                     break End::Cut;
                 }
             },
-            // The sender is in `door`, so that this is never an error.
+            // The sender is in `phases`, so that this is never an error.
             _ = phase.changed() => match *phase.borrow_and_update() {
                 Phase::Open | Phase::Leaving => {}
                 Phase::Draining => Pin::new(&mut connection).graceful_shutdown(),
@@ -93,13 +96,14 @@ pub(super) async fn serve(door: &Arc<Shared>, stream: TcpStream) {
         End::Served if *phase.borrow() != Phase::Open => {
             linger(stream.into_inner(), HTTP_LINGER_LEAVING_TIMEOUT).await;
         }
-        End::Malformed(reason) => refuse(door, stream, &reason).await,
+        End::Malformed(reason) => refuse_malformed(http, stream, &reason).await,
         End::Served | End::Cut => {}
     }
 }
 
 async fn answer(
-    door: &Shared,
+    http: &Shared,
+    phases: &Phases,
     routes: &Routes,
     activity: &Activity,
     known: &KnownHost,
@@ -107,15 +111,15 @@ async fn answer(
 ) -> Result<Response, Infallible> {
     activity.request_began();
     let has_body = !request.body().is_end_stream();
-    let mut response = match door.guard.check(&request, known) {
+    let mut response = match http.guard.check(&request, known) {
         Ok(()) => routes.call(request).await?,
         Err(refusal) => refusal.into(),
     };
     let status = response.status();
     // Classes begin at 1xx, and hyper sends none below it.
     let class = usize::from(status.as_u16() / 100).clamp(1, 5);
-    door.counts.answers[class - 1].count();
-    if door.is_leaving.load(Ordering::Relaxed) {
+    http.counts.answers[class - 1].count();
+    if phases.is_leaving() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     // A refusal may leave the body where it is.
@@ -127,10 +131,10 @@ async fn answer(
 }
 
 /// Tells a client what is wrong with what it sent, in place of hyper's answer without a body.
-async fn refuse(door: &Shared, stream: NotedStream, reason: &hyper::Error) {
+async fn refuse_malformed(http: &Shared, stream: NotedStream, reason: &hyper::Error) {
     debug!(%reason, "request is malformed");
     if stream.has_held_back() {
-        door.counts.answers[3].count();
+        http.counts.answers[3].count();
         let (status, message) = refusal_of(reason);
         let body = format!("{{\"message\":\"{message}\"}}");
         let head = format!(
@@ -161,11 +165,26 @@ fn refusal_of(reason: &hyper::Error) -> (StatusCode, String) {
     (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message)
 }
 
+/// Answers 503, whatever is asked, and closes once the client had time to read it.
+pub(super) async fn refuse(http: &Shared, stream: TcpStream) {
+    http.counts.answers[4].count();
+    let body = format!("{{\"message\":\"{FULL}\"}}");
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    // A new connection takes this much at once, or is gone.
+    drop(stream.writable().await);
+    drop(stream.try_write(answer.as_bytes()));
+    linger(stream, HTTP_LINGER_TIMEOUT).await;
+}
+
 /// Closes a connection on which the client may still be sending.
 ///
 /// Closing it at once would reset it, and a client whose connection is reset does not see the answer
 /// that was on its way.
-pub(super) async fn linger(mut stream: TcpStream, limit: Duration) {
+async fn linger(mut stream: TcpStream, limit: Duration) {
     let discard = async {
         stream.shutdown().await?;
         tokio::io::copy(&mut stream.take(HTTP_LINGER_BYTES_MAX), &mut tokio::io::sink()).await

@@ -14,8 +14,8 @@ static ROOM: Semaphore = Semaphore::const_new(HTTP_BODY_BYTES_TOTAL_MAX);
 
 /// A body that was read, and its place among all that are in memory.
 #[derive(Debug)]
-pub(super) struct Body {
-    pub(super) bytes: Bytes,
+pub(crate) struct Body {
+    pub(crate) bytes: Bytes,
     _place: Option<SemaphorePermit<'static>>,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Body {
 ///
 /// A body that says it is longer is not read at all, and one that does not say is read up to there.
 /// A large one waits until there is room for it, within the time a body has.
-pub(super) async fn read<S, B>(
+pub(crate) async fn read<S, B>(
     body: S,
     content_length: Option<u64>,
     bytes_max: usize,

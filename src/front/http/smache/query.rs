@@ -9,8 +9,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::answer::Refusal;
-use super::params::Params;
+use crate::front::http::serve::{Params, Refusal};
 use crate::limits::QUERY_KEYS_MAX;
 
 /// A question about a stored object.
@@ -155,7 +154,6 @@ fn not_supported(query: &str) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::params::Params;
     use super::*;
 
     const CAR: &str = r#"{"color":"blue","km":1.10,"colors":[{"n":1,"is_blue":true},

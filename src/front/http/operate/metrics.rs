@@ -13,9 +13,10 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use warp::reply::Response;
 
-use super::answer::{Refusal, raw_json};
 use super::operations::only_get;
 use crate::cache::{Cache, MemberState, MemberStatus, NodeState, ShardStatus, Status, Tree};
+use crate::door::Places;
+use crate::front::http::serve::{Refusal, raw_json};
 use crate::metrics::{self, HttpCounts};
 
 const OPEN_METRICS: HeaderValue =
@@ -26,11 +27,11 @@ pub(super) fn answer(
     method: &Method,
     cache: &Cache,
     counts: &HttpCounts,
-    connections: usize,
+    places: &Places,
 ) -> Result<Response, Refusal> {
     only_get(method)?;
     let mut families = cache_families(&cache.status(), &cache.tree());
-    families.extend(http_families(counts, connections));
+    families.extend(http_families(counts, places));
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Families(families)));
     let mut text = String::new();
@@ -89,16 +90,16 @@ fn members(members: &[MemberStatus]) -> Vec<Sample> {
     states.into_iter().map(sample).collect()
 }
 
-fn http_families(counts: &HttpCounts, connections: usize) -> Vec<Family> {
+fn http_families(counts: &HttpCounts, places: &Places) -> Vec<Family> {
     let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter();
     let answers = classes
         .zip(&counts.answers)
         .map(|(class, answers)| Sample::labelled("status", class, answers.total()));
-    let (accepted, refused) = (one(counts.accepted.total()), one(counts.refused.total()));
+    let (accepted, refused) = (one(places.accepted()), one(places.refused()));
     let timed_out = one(counts.timed_out.total());
     vec![
         counter(metrics::HTTP_ANSWERS, "HTTP answers by class of status", answers.collect()),
-        gauge(metrics::HTTP_CONNECTIONS, "HTTP connections open", one(connections as u64)),
+        gauge(metrics::HTTP_CONNECTIONS, "HTTP connections open", one(places.open() as u64)),
         counter(metrics::HTTP_ACCEPTED, "HTTP connections accepted", accepted),
         counter(metrics::HTTP_REFUSED, "HTTP connections over the cap", refused),
         counter(metrics::HTTP_TIMED_OUT, "HTTP connections past a deadline", timed_out),

@@ -1,6 +1,5 @@
 //! The native API: any bytes under `/v1/{namespace}/{key…}`, with a media type and a time to live.
 
-use std::str::from_utf8;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -13,15 +12,12 @@ use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use warp::reply::Response;
 
-use super::answer::Refusal;
-use super::api::{Parts, is_valid_json};
-use super::body;
-use super::params::Params;
 use super::range::{Range, Ranged};
 use crate::cache::Cache;
 use crate::clock;
 use crate::command::{Command, Condition, Delete, Put, Reply, Stored};
 use crate::entry::{Entry, Key, MediaType, Millis, Namespace, Version};
+use crate::front::http::serve::{Kept, Params, Parts, Refusal, read};
 use crate::limits::{MEDIA_TYPE_BYTES_MAX, TTL_MAX};
 
 const NODE: HeaderName = HeaderName::from_static("smache-node");
@@ -42,6 +38,12 @@ const NOT_YET: [HeaderName; 7] = [
 pub(super) struct Native {
     cache: Cache,
     node: HeaderValue,
+}
+
+/// What a client says a value is.
+enum Called {
+    Json,
+    Other(MediaType),
 }
 
 impl Native {
@@ -79,8 +81,8 @@ impl Native {
                 let ttl = ttl_of(params, headers)?;
                 let media = media_of(headers)?;
                 let bytes_max = self.cache.value_bytes_max();
-                let body = body::read(parts.body, parts.content_length, bytes_max).await?;
-                self.put(key, body.bytes.clone(), media, ttl).await
+                let body = read(parts.body, parts.content_length, bytes_max).await?;
+                self.put(key, media.kept(body.bytes.clone()), ttl).await
             }
             Method::DELETE => {
                 refuse_not_yet(headers)?;
@@ -137,12 +139,10 @@ impl Native {
     async fn put(
         &self,
         key: Key,
-        value: Bytes,
-        media: MediaType,
+        Kept { value, media }: Kept,
         ttl: Option<Duration>,
     ) -> Result<Response, Refusal> {
         let expires_at = ttl.map(|ttl| clock::now().after(ttl));
-        let media = checked(media, &value);
         let put = Put { key, value, media, expires_at, condition: Condition::Always };
         let node = self.owner_of(&put.key);
         let (status, version) = match self.cache.run_one(Command::Put(put)).await? {
@@ -262,28 +262,28 @@ fn duration_of(text: &str) -> Option<Duration> {
     number.checked_mul(unit_ms).map(Duration::from_millis)
 }
 
-fn media_of(headers: &HeaderMap) -> Result<MediaType, Refusal> {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(MediaType::Bytes) };
+/// The media type a client gives, which its value may not be of.
+fn media_of(headers: &HeaderMap) -> Result<Called, Refusal> {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(Called::Other(MediaType::Bytes)) };
     if value.is_empty() || MEDIA_TYPE_BYTES_MAX < value.len() || value.to_str().is_err() {
         return Err(Refusal::bad_request(format!(
             "the header content-type is wrong; allowed: 1 to {MEDIA_TYPE_BYTES_MAX} ASCII characters"
         )));
     }
     Ok(match value.as_bytes() {
-        b"application/octet-stream" => MediaType::Bytes,
-        b"application/json" => MediaType::Json,
-        b"text/plain; charset=utf-8" => MediaType::Text,
-        other => MediaType::Other(Bytes::copy_from_slice(other)),
+        b"application/octet-stream" => Called::Other(MediaType::Bytes),
+        b"application/json" => Called::Json,
+        b"text/plain; charset=utf-8" => Called::Other(MediaType::Text),
+        other => Called::Other(MediaType::Other(Bytes::copy_from_slice(other))),
     })
 }
 
-/// The media type as it is kept: what is called JSON and is not keeps its name and nothing else, so
-/// that whatever is kept as JSON can be put into an answer as it is.
-fn checked(media: MediaType, value: &[u8]) -> MediaType {
-    let is_json = || from_utf8(value).is_ok_and(is_valid_json);
-    match media {
-        MediaType::Json if !is_json() => MediaType::Other(Bytes::from_static(b"application/json")),
-        media => media,
+impl Called {
+    fn kept(self, value: Bytes) -> Kept {
+        match self {
+            Self::Json => Kept::called_json(value),
+            Self::Other(media) => Kept { value, media },
+        }
     }
 }
 
@@ -321,14 +321,6 @@ mod tests {
         for text in ["", "s", "-1", "1.5s", "1w", "1 s", "99999999999999999999"] {
             assert_eq!(duration_of(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn what_is_called_json_and_is_not_keeps_only_its_name() {
-        assert_eq!(checked(MediaType::Json, b"[1, 2.50]"), MediaType::Json);
-        let named = MediaType::Other(Bytes::from_static(b"application/json"));
-        assert_eq!(checked(MediaType::Json, b"{"), named);
-        assert_eq!(checked(MediaType::Json, b"\"\xff\""), named);
     }
 
     #[test]

@@ -14,52 +14,52 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Why a request is not done; nothing changed unless the message says otherwise.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub(super) status: StatusCode,
-    pub(super) message: String,
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) message: String,
     /// A header the status calls for.
     header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
-    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into(), header: None }
     }
 
-    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
     /// The method is not one of `allowed`, which is a list as the `Allow` header has it.
-    pub(super) fn method(allowed: &'static str) -> Self {
+    pub(crate) fn method(allowed: &'static str) -> Self {
         let message = format!("method not allowed; allowed: {allowed}");
         let header = Some((ALLOW, HeaderValue::from_static(allowed)));
         Self { status: StatusCode::METHOD_NOT_ALLOWED, message, header }
     }
 
-    pub(super) fn unauthorized(message: &str) -> Self {
+    pub(crate) fn unauthorized(message: &str) -> Self {
         let header = Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         Self { status: StatusCode::UNAUTHORIZED, message: message.to_owned(), header }
     }
 
     /// The refusal with a header.
-    pub(super) fn with(self, name: HeaderName, value: &str) -> Self {
+    pub(crate) fn with(self, name: HeaderName, value: &str) -> Self {
         Self { header: HeaderValue::from_str(value).ok().map(|value| (name, value)), ..self }
     }
 
     /// A reply that does not belong to its command.
-    pub(super) fn unexpected(reply: &Reply) -> Self {
+    pub(crate) fn unexpected(reply: &Reply) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("unexpected reply: {reply:?}"))
     }
 
     /// The table of the shard is too small for the entry.
-    pub(super) fn too_large_for_shard() -> Self {
+    pub(crate) fn too_large_for_shard() -> Self {
         let message = "the entry is too large for its shard; allowed: up to half of its memory";
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
     }
 
     /// The node cannot now, and may in a second.
-    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         let header = Some((RETRY_AFTER, HeaderValue::from_static("1")));
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into(), header }
     }
@@ -112,7 +112,7 @@ impl From<Refusal> for Response {
 }
 
 /// An answer of bytes that are JSON already.
-pub(super) fn raw_json(status: StatusCode, body: impl Into<Bytes>) -> Response {
+pub(crate) fn raw_json(status: StatusCode, body: impl Into<Bytes>) -> Response {
     let body: Bytes = body.into();
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
@@ -121,7 +121,7 @@ pub(super) fn raw_json(status: StatusCode, body: impl Into<Bytes>) -> Response {
 }
 
 /// An answer of a value as JSON.
-pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
+pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
     match serde_json::to_vec(value) {
         Ok(body) => raw_json(status, body),
         // No type of ours has a map with keys that are not strings, the only way to get here.

@@ -1,0 +1,78 @@
+//! What operators ask: health, status, metrics, supervision.
+
+mod metrics;
+mod operations;
+
+use std::sync::Arc;
+
+use hyper::Method;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+use warp::{Filter, Rejection};
+
+use super::serve::{query, shown};
+use crate::cache::Cache;
+use crate::door::Places;
+use crate::metrics::HttpCounts;
+
+/// What is answered from.
+#[derive(Clone)]
+pub(super) struct Context {
+    pub(super) cache: Cache,
+    pub(super) has_demo: bool,
+    pub(super) counts: Arc<HttpCounts>,
+    pub(super) places: Arc<Places>,
+}
+
+/// All but health, which is asked for more often.
+pub(super) fn routes(context: &Context) -> BoxedFilter<(Response,)> {
+    inspection(context).or(supervision(context)).unify().boxed()
+}
+
+/// `/`, `/healthcheck` and `/livez`, which need nothing to be answered.
+pub(super) fn health() -> impl Filter<Extract = (Response,), Error = Rejection> + Clone {
+    let here = warp::path::end();
+    let named = warp::path("healthcheck").or(warp::path("livez")).unify().and(warp::path::end());
+    let paths = here.or(named).unify();
+    paths.and(warp::method()).map(|method| shown(operations::alive(&method)))
+}
+
+fn inspection(context: &Context) -> BoxedFilter<(Response,)> {
+    let asked = |name: &'static str| {
+        let context = context.clone();
+        let context = warp::any().map(move || context.clone());
+        warp::path(name).and(warp::path::end()).and(warp::method()).and(context)
+    };
+    let is_ready = asked("readyz")
+        .map(|method: Method, of: Context| shown(operations::ready(&method, &of.cache)));
+    let status = asked("status")
+        .map(|method: Method, of: Context| shown(operations::status(&method, &of.cache)));
+    let explain =
+        asked("explain").and(query()).map(|method: Method, of: Context, query: String| {
+            shown(operations::explain(&method, &query, &of.cache))
+        });
+    let metrics = asked("metrics").map(|method: Method, of: Context| {
+        shown(metrics::answer(&method, &of.cache, &of.counts, &of.places))
+    });
+    is_ready.or(status).unify().or(explain).unify().or(metrics).unify().boxed()
+}
+
+fn supervision(context: &Context) -> BoxedFilter<(Response,)> {
+    let context = context.clone();
+    let context = warp::any().map(move || context.clone());
+    let tree = warp::path::end()
+        .and(warp::method())
+        .and(context.clone())
+        .map(|method: Method, of: Context| shown(operations::supervision(&method, &of.cache)));
+    let crash = warp::path!(String / "crash").and(warp::method()).and(context.clone()).then(
+        |child: String, method: Method, of: Context| async move {
+            shown(operations::crash(&method, &child, of.has_demo, &of.cache).await)
+        },
+    );
+    let chaos = warp::path!("cluster" / "chaos").and(warp::method()).and(context).and(query()).map(
+        |method: Method, of: Context, query: String| {
+            shown(operations::disturb(&method, &query, of.has_demo, &of.cache))
+        },
+    );
+    warp::path("supervision").and(tree.or(crash).unify()).or(chaos).unify().boxed()
+}

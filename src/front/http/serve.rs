@@ -1,0 +1,61 @@
+//! The server under the APIs: connections with their deadlines, who may ask, bodies, answers.
+//!
+//! It knows no API: what a path means it is given as [`Routes`].
+
+mod answer;
+mod body;
+mod connection;
+mod deadline;
+mod guard;
+mod json;
+mod params;
+mod routes;
+
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+
+use crate::door::{Phases, Protocol, Serving};
+use crate::metrics::HttpCounts;
+
+pub(super) use answer::{Refusal, json, raw_json};
+pub(super) use body::read;
+pub use guard::Guard;
+pub(super) use json::{Kept, ValidJson, json_string, write_json_string};
+pub(super) use params::Params;
+pub(super) use routes::{Parts, Routes, parts, query, shown};
+
+/// HTTP over some APIs.
+pub(super) struct Http {
+    shared: Arc<Shared>,
+}
+
+/// What the connections share.
+struct Shared {
+    guard: Guard,
+    counts: Arc<HttpCounts>,
+    /// Makes the routes of one connection.
+    routes: Box<dyn Fn() -> Routes + Send + Sync>,
+}
+
+impl Http {
+    pub(super) fn new(
+        guard: Guard,
+        counts: Arc<HttpCounts>,
+        routes: impl Fn() -> Routes + Send + Sync + 'static,
+    ) -> Self {
+        Self { shared: Arc::new(Shared { guard, counts, routes: Box::new(routes) }) }
+    }
+}
+
+impl Protocol for Http {
+    fn serve(&self, stream: TcpStream, phases: Phases) -> Serving {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { connection::serve(&shared, &phases, stream).await })
+    }
+
+    fn refuse(&self, stream: TcpStream) -> Serving {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { connection::refuse(&shared, stream).await })
+    }
+}
