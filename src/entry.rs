@@ -206,6 +206,11 @@ impl Key {
         self.namespace.0.len() + self.bytes.len()
     }
 
+    /// A key that was checked, and whose slot was worked out, before it was stored.
+    pub(crate) fn from_stored(namespace: Bytes, bytes: Bytes, slot: Slot) -> Self {
+        Self { namespace: Namespace(namespace), bytes, slot }
+    }
+
     /// The bytes of the key, without its namespace.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -261,11 +266,6 @@ impl Namespace {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
-
-    /// A namespace that was checked before it was stored.
-    pub(crate) fn from_stored(bytes: Bytes) -> Self {
-        Self(bytes)
-    }
 }
 
 impl Tags {
@@ -286,6 +286,23 @@ impl Tags {
             packed.extend_from_slice(tag);
         }
         Ok(Self(packed.into()))
+    }
+
+    /// Whether `packed` is what [`Self::as_bytes`] gives of some tags.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub(crate) fn check(packed: &[u8]) -> Result<(), NameError> {
+        if TAGS_BYTES_MAX < packed.len() {
+            return Err(NameError::Tags);
+        }
+        let mut left = packed;
+        while let Some((len, rest)) = left.split_first() {
+            let len = usize::from(*len);
+            left = rest.get(len..).filter(|_| 0 < len).ok_or(NameError::Tags)?;
+        }
+        Ok(())
     }
 
     /// No tags.

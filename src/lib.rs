@@ -1,7 +1,7 @@
 //! smache: a distributed cache served over HTTP, built from supervised actors.
 //!
 //! Layers, each naming itself and lower ones only: `limits`, `clock`, `metrics`; `entry`, `member`,
-//! `supervision`; `partition`; `command`, `error`; `config`, `table`; `peer`; `shard`; `router`;
+//! `supervision`; `record`, `partition`; `command`, `error`; `config`, `table`; `peer`; `shard`; `router`;
 //! `cluster`; `cache`; `door`; `front`; `node`. Beside them stands `client`, which knows a node only over
 //! HTTP. `ARCHITECTURE.md` shows how they fit.
 
@@ -13,6 +13,7 @@ pub mod entry;
 pub mod member;
 pub mod supervision;
 
+pub mod record;
 pub mod partition;
 
 pub mod command;

@@ -52,11 +52,13 @@ use self::index::Index;
 use self::ledger::Ledger;
 use self::record::Head;
 use self::sync::{AtomicU64, Ordering};
-use crate::entry::{Key, Known, MediaType, Millis, Tags};
+use crate::entry::{Key, Known};
 use crate::limits::{
     BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BLOCKS_MIN, ENTRY_BYTES_MAX, ENTRY_SHARE_MAX,
     TABLE_BYTES_MAX, TABLE_BYTES_MIN,
 };
+
+pub use crate::record::NewEntry;
 
 /// How large a table is, and what it counts.
 #[derive(Clone, Copy, Debug)]
@@ -104,19 +106,6 @@ pub struct TableReader {
 pub struct TableWriter {
     table: Arc<Table>,
     ledger: Box<Ledger>,
-}
-
-/// What is to be put under a key.
-#[derive(Clone, Copy, Debug)]
-pub struct NewEntry<'a> {
-    /// The bytes themselves.
-    pub value: &'a [u8],
-    /// What the bytes are.
-    pub media: &'a MediaType,
-    /// When it ends; `None` for never.
-    pub expires_at: Option<Millis>,
-    /// Under which names it can be found besides its key.
-    pub tags: &'a Tags,
 }
 
 /// What a put changed.
@@ -357,13 +346,5 @@ impl Counters {
         for (counter, value) in all {
             counter.store(value, Ordering::Relaxed);
         }
-    }
-}
-
-impl<'a> NewEntry<'a> {
-    /// Bytes of no particular type that never end.
-    #[must_use]
-    pub fn of(value: &'a [u8]) -> Self {
-        Self { value, media: &MediaType::Bytes, expires_at: None, tags: Tags::none() }
     }
 }

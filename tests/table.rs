@@ -85,7 +85,9 @@ fn what_was_put_is_read_back_with_all_that_is_known_of_it() {
     let key = Key::in_namespace(namespace, "a").expect("a short key");
     let media = MediaType::Other("image/avif".into());
     let tags = Tags::new([b"red".as_slice(), b"large"]).expect("short tags");
-    let new = NewEntry { value: b"12345", media: &media, expires_at: Some(Millis(9)), tags: &tags };
+    let ends = Some(Millis(9));
+    let base = NewEntry::of(b"12345");
+    let new = NewEntry { media: &media, expires_at: ends, tags: &tags, is_pinned: true, ..base };
 
     let (put, version) = writer.put(&key, &new, Millis(1));
 
@@ -113,6 +115,7 @@ fn a_put_is_unchanged_only_if_nothing_at_all_changes() {
         NewEntry { media: &MediaType::Json, ..base },
         NewEntry { expires_at: Some(Millis(99)), ..base },
         NewEntry { tags: &tags, ..base },
+        NewEntry { is_pinned: true, ..base },
     ];
     for other in others {
         writer.put(&key(1), &base, Millis(1));

@@ -30,7 +30,7 @@ fn key() -> Key {
 fn write(blocks: &Blocks, place: Place, byte: u8, words: usize, rest: &[(u32, usize)]) -> Item {
     let value = vec![byte; words * 8 - 1];
     let new = NewEntry::of(&value);
-    let head = Head::new(&key(), &new, Version(byte.into()));
+    let head = Head::new(&key(), &new, Version(byte.into())).expect("a short record");
     let first_len = head.words() - rest.iter().map(|(_, len)| len).sum::<usize>();
     let run = Run { place, first_len, rest: rest.to_vec() };
     run.write(blocks, &head, &key(), &new);

@@ -77,7 +77,6 @@ impl Table {
             if !view.is_whole() {
                 return Err(Moved);
             }
-            let Some(key) = key else { continue };
             let position = Position::of(self.hash_key(&key));
             let is_here = from <= position && after.is_none_or(|after| position < after);
             if !is_here || !is_wanted(&key) {

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::chain::Chains;
 use super::index::{Item, Position};
 use super::ledger::{Ledger, Which};
 use super::record::{Head, Run, View};
 use super::sync::{AtomicU64, Ordering};
 use super::{Merge, NewEntry, Parked, Put, Table, TableReader, TableWriter, Tick, fault, restart};
-use crate::entry::{Entry, Key, Known, MediaType, Millis, Tags, Version};
+use crate::entry::{Entry, Key, Known, Millis, Version};
+use crate::record::Record;
 
 /// Entries to a bucket of eight words before the index grows: more, and too many of them spill.
 const ENTRIES_PER_BUCKET: u64 = 7;
@@ -68,7 +67,10 @@ impl TableWriter {
     /// Takes over what is known of `key` elsewhere, under the version it has there, unless as much
     /// or more is known here. All later versions are greater than that one in any case.
     pub fn merge(&mut self, key: &Key, known: &Known, now: Millis) -> Merge {
-        self.change(|ledger, table| ledger.merge(table, key, known, now))
+        match Record::of_known(key, known) {
+            Ok(record) => self.change(|ledger, table| ledger.merge(table, key, &record, now)),
+            Err(_) => Merge::TooLarge,
+        }
     }
 
     /// Forgets what is known of `key`, if that is still of `version`; whether it was.
@@ -126,7 +128,6 @@ impl Ledger {
     fn put(&mut self, table: &Table, key: &Key, new: &NewEntry<'_>, now: Millis) -> (Put, Version) {
         let hash = table.hash_key(key);
         let position = Position::of(hash);
-        let head = Head::new(key, new, self.clock.next(now));
         self.prefetch_ahead(table);
         self.ghosts.prefetch(&table.blocks, hash);
         let found = find(table, key, position);
@@ -134,9 +135,10 @@ impl Ledger {
         if let Some(found) = found.as_ref().filter(|found| is_there && found.view.is_same(new)) {
             return (Put::Unchanged, found.view.head.version);
         }
-        if table.entry_words_max() < head.words() {
+        let head = Head::new(key, new, self.clock.next(now));
+        let Some(head) = head.filter(|head| head.words() <= table.entry_words_max()) else {
             return (Put::TooLarge, found.map_or(Version(0), |found| found.view.head.version));
-        }
+        };
         self.clock = head.version;
         self.store(table, (key, hash), &head, found, now, |run| {
             run.write(&table.blocks, &head, key, new);
@@ -155,39 +157,22 @@ impl Ledger {
         let hash = table.hash_key(key);
         let found = find(table, key, Position::of(hash));
         let is_there = found.as_ref().is_some_and(|found| found.is_readable(now));
-        let (media, tags) = (MediaType::Bytes, Tags::default());
-        let nothing = NewEntry { value: &[], media: &media, expires_at: Some(until), tags: &tags };
-        let version = self.clock.next(now);
-        let head = Head::new(key, &nothing, version).into_tombstone();
-        self.clock = version;
+        let head = Head::tombstone(key, self.clock.next(now), until);
+        self.clock = head.version;
         self.store(table, (key, hash), &head, found, now, |run| {
-            run.write(&table.blocks, &head, key, &nothing);
+            run.write(&table.blocks, &head, key, &NewEntry::of(&[]));
         });
         is_there
     }
 
-    fn merge(&mut self, table: &Table, key: &Key, known: &Known, now: Millis) -> Merge {
+    fn merge(&mut self, table: &Table, key: &Key, record: &Record, now: Millis) -> Merge {
         let hash = table.hash_key(key);
-        self.clock = self.clock.max(known.version());
+        let head = record.head();
+        self.clock = self.clock.max(head.version);
         let found = find(table, key, Position::of(hash));
-        if found.as_ref().is_some_and(|found| known.version() <= found.view.head.version) {
+        if found.as_ref().is_some_and(|found| head.version <= found.view.head.version) {
             return Merge::Older;
         }
-        let nothing = Entry {
-            value: Bytes::new(),
-            media: MediaType::Bytes,
-            version: known.version(),
-            expires_at: None,
-            tags: Tags::default(),
-        };
-        let (entry, expires_at, is_deleted) = match known {
-            Known::Entry(entry) => (entry, entry.expires_at, false),
-            Known::Deleted(_, until) => (&nothing, Some(*until), true),
-        };
-        let Entry { value, media, tags, .. } = entry;
-        let new = NewEntry { value, media, expires_at, tags };
-        let head = Head::new(key, &new, known.version());
-        let head = if is_deleted { head.into_tombstone() } else { head };
         if table.entry_words_max() < head.words() {
             return Merge::TooLarge;
         }
@@ -199,7 +184,7 @@ impl Ledger {
             return Merge::Taken;
         }
         self.store(table, (key, hash), &head, found, now, |run| {
-            run.write(&table.blocks, &head, key, &new);
+            run.write_words(&table.blocks, record.words());
         });
         Merge::Taken
     }

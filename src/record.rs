@@ -1,0 +1,468 @@
+//! One image of an entry: log, handoff and disk carry the same bytes.
+//!
+//! | words | what |
+//! |---|---|
+//! | 1 | version |
+//! | 1 | length of the key (16 bits) and of the value (27), media type (2), ends (1), has extras (1), tombstone (1), slot (14), pinned (1), 0 |
+//! | 0 or 1 | deadline in milliseconds, if it ends |
+//! | 0 or 1 | lengths of namespace (8), media type (8) and tags (16), if any is set |
+//! | rest | namespace, key, media type, tags, value, back to back; zeros up to the last word |
+//!
+//! Words are little-endian. The slot is in the head so that a scan, an eviction and the journal know
+//! it without the key. There is one image of each entry and no other: what says the same in another
+//! way is refused, so that images can be compared and summed up.
+//!
+//! What leaves the process is sealed: the image and eight bytes of its checksum.
+
+mod head;
+mod pack;
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_64;
+
+pub(crate) use head::{HEAD_WORDS_MAX, Head};
+pub(crate) use pack::write;
+
+use crate::entry::{
+    Entry, Key, Known, MediaType, Millis, NameError, Namespace, Slot, Tags, Version,
+};
+
+/// Bytes of the checksum behind a sealed image.
+const SEAL_BYTES: usize = 8;
+
+/// What is known of a key, as one piece of bytes: an entry or a tombstone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    bytes: Bytes,
+}
+
+/// What is to be put under a key.
+#[derive(Clone, Copy, Debug)]
+pub struct NewEntry<'a> {
+    /// The bytes themselves.
+    pub value: &'a [u8],
+    /// What the bytes are.
+    pub media: &'a MediaType,
+    /// When it ends; `None` for never.
+    pub expires_at: Option<Millis>,
+    /// Under which names it can be found besides its key.
+    pub tags: &'a Tags,
+    /// Whether it stays however much room others want: only a deadline or a write ends it.
+    pub is_pinned: bool,
+}
+
+/// Why bytes are no record. Nothing was done with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// They are not whole words, or not as many as their lengths say.
+    #[error("record has another length than it says")]
+    Length,
+    /// The head, the media type or the padding is not as a record has it.
+    #[error("record is not in the one form that an entry has")]
+    Form,
+    /// The key, the namespace or the tags are none.
+    #[error("record is invalid: {0}")]
+    Name(#[from] NameError),
+    /// The slot is not that of the key.
+    #[error("record names another slot than that of its key")]
+    Slot,
+    /// The checksum is not that of the bytes.
+    #[error("record is damaged: its checksum differs")]
+    Checksum,
+    /// A value or a media type is over what a record can say.
+    #[error("entry is too large for a record")]
+    TooLarge,
+}
+
+impl<'a> NewEntry<'a> {
+    /// Bytes of no particular type that never end.
+    #[must_use]
+    pub fn of(value: &'a [u8]) -> Self {
+        Self {
+            value,
+            media: &MediaType::Bytes,
+            expires_at: None,
+            tags: Tags::none(),
+            is_pinned: false,
+        }
+    }
+}
+
+impl<'a> From<&'a Entry> for NewEntry<'a> {
+    fn from(entry: &'a Entry) -> Self {
+        let Entry { value, media, version: _, expires_at, tags } = entry;
+        Self { value, media, expires_at: *expires_at, tags, is_pinned: false }
+    }
+}
+
+impl Record {
+    /// The record of an entry of that version.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::TooLarge`] if the value or the media type is over what a record can say.
+    pub fn new(key: &Key, new: &NewEntry<'_>, version: Version) -> Result<Self, RecordError> {
+        let head = Head::new(key, new, version).ok_or(RecordError::TooLarge)?;
+        Ok(Self::of_parts(&head, key, new))
+    }
+
+    /// The record of `entry`, not pinned.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn entry_of(key: &Key, entry: &Entry) -> Result<Self, RecordError> {
+        Self::new(key, &NewEntry::from(entry), entry.version)
+    }
+
+    /// The record that says, until `until`, that a write of that version deleted `key`.
+    #[must_use]
+    pub fn tombstone(key: &Key, version: Version, until: Millis) -> Self {
+        let head = Head::tombstone(key, version, until);
+        Self::of_parts(&head, key, &NewEntry::of(&[]))
+    }
+
+    /// The record of what is known.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn of_known(key: &Key, known: &Known) -> Result<Self, RecordError> {
+        match known {
+            Known::Entry(entry) => Self::entry_of(key, entry),
+            Known::Deleted(version, until) => Ok(Self::tombstone(key, *version, *until)),
+        }
+    }
+
+    fn of_parts(head: &Head, key: &Key, new: &NewEntry<'_>) -> Self {
+        let mut bytes = Vec::with_capacity(head.words() * 8);
+        write(head, key, new, |word| bytes.extend_from_slice(&word.to_le_bytes()));
+        Self { bytes: bytes.into() }
+    }
+
+    /// Checks everything of an image that came from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`] if it is not exactly what [`Self::new`] or [`Self::tombstone`] makes of some
+    /// entry. The slot is worked out from the key, never believed.
+    pub fn from_bytes(bytes: Bytes) -> Result<Self, RecordError> {
+        let record = Self { bytes };
+        let is_whole = record.bytes.len().is_multiple_of(8);
+        let head = record.read_head().filter(|_| is_whole).ok_or(RecordError::Length)?;
+        if head.words() * 8 != record.bytes.len() {
+            return Err(RecordError::Length);
+        }
+        if !head.is_sound() || !record.is_written_as(&head) {
+            return Err(RecordError::Form);
+        }
+        record.check_names(&head)?;
+        Ok(record)
+    }
+
+    /// Whether the head is written as it is here and the last word is filled up with zeros.
+    fn is_written_as(&self, head: &Head) -> bool {
+        let mut words = self.words();
+        let mut is_same = true;
+        head.write(|word| is_same &= words.next() == Some(word));
+        let padding = self.bytes.get(head.value_at() + head.value_len()..).unwrap_or_default();
+        is_same && padding.iter().all(|byte| *byte == 0)
+    }
+
+    fn check_names(&self, head: &Head) -> Result<(), RecordError> {
+        let name = self.part(head.namespace_at(), head.namespace_len());
+        let namespace = Namespace::from_peer(name.clone())?;
+        if namespace.as_bytes() != name {
+            // `default` by its name is the same as no name, which is how it is written.
+            return Err(RecordError::Form);
+        }
+        let key = Key::in_namespace(namespace, self.part(head.key_at(), head.key_len()))?;
+        if key.slot() != head.slot() {
+            return Err(RecordError::Slot);
+        }
+        Tags::check(&self.part(head.tags_at(), head.tags_len()))?;
+        Ok(())
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        let head = self.head();
+        let namespace = self.part(head.namespace_at(), head.namespace_len());
+        Key::from_stored(namespace, self.part(head.key_at(), head.key_len()), head.slot())
+    }
+
+    /// The slot of the key.
+    #[must_use]
+    pub fn slot(&self) -> Slot {
+        self.head().slot()
+    }
+
+    /// The version of the write that made it.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.head().version
+    }
+
+    /// When it ends, or is forgotten if it is a tombstone; `None` for never.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Millis> {
+        self.head().expires_at
+    }
+
+    /// Whether it says that the key was deleted.
+    #[must_use]
+    pub fn is_tombstone(&self) -> bool {
+        self.head().is_tombstone
+    }
+
+    /// Whether it is never dropped for want of room.
+    #[must_use]
+    pub fn is_pinned(&self) -> bool {
+        self.head().is_pinned
+    }
+
+    /// Bytes of the value; none if it is a tombstone.
+    #[must_use]
+    pub fn value_len(&self) -> usize {
+        self.head().value_len()
+    }
+
+    /// The entry, whether or not it has ended; `None` if it is a tombstone.
+    #[must_use]
+    pub fn entry(&self) -> Option<Entry> {
+        let head = self.head();
+        (!head.is_tombstone).then(|| Entry {
+            value: self.part(head.value_at(), head.value_len()),
+            media: head.media(|from, len| self.part(from, len)),
+            version: head.version,
+            expires_at: head.expires_at,
+            tags: Tags::from_stored(self.part(head.tags_at(), head.tags_len())),
+        })
+    }
+
+    /// The entry or that it was deleted. Whether it is pinned is lost.
+    #[must_use]
+    pub fn known(&self) -> Known {
+        let until = || Known::Deleted(self.version(), self.expires_at().unwrap_or_default());
+        self.entry().map_or_else(until, Known::Entry)
+    }
+
+    /// The image.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Appends the image and its checksum to `out`, as it leaves the process.
+    pub fn seal(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes);
+        out.extend_from_slice(&xxh3_64(&self.bytes).to_le_bytes());
+    }
+
+    /// Opens what [`Self::seal`] made.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Length`] if there is no room for a checksum, [`RecordError::Checksum`] if it
+    /// differs, and otherwise as [`Self::from_bytes`].
+    pub fn unseal(mut sealed: Bytes) -> Result<Self, RecordError> {
+        let len = sealed.len().checked_sub(SEAL_BYTES).ok_or(RecordError::Length)?;
+        let seal = sealed.split_off(len);
+        if seal != xxh3_64(&sealed).to_le_bytes().as_slice() {
+            return Err(RecordError::Checksum);
+        }
+        Self::from_bytes(sealed)
+    }
+
+    /// The image word by word.
+    pub(crate) fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        self.bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word))
+    }
+
+    /// The head; every record has one.
+    pub(crate) fn head(&self) -> Head {
+        self.read_head().unwrap_or_default()
+    }
+
+    fn read_head(&self) -> Option<Head> {
+        let (words, _) = self.bytes.as_chunks::<8>();
+        Head::read(|at| words.get(at).map(|word| u64::from_le_bytes(*word)))
+    }
+
+    /// Some bytes of the image, which share its memory.
+    fn part(&self, from: usize, len: usize) -> Bytes {
+        if len == 0 { Bytes::new() } else { self.bytes.slice(from..from + len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn media() -> impl Strategy<Value = MediaType> {
+        let other = prop::collection::vec(any::<u8>(), 1..=255);
+        prop_oneof![
+            Just(MediaType::Bytes),
+            Just(MediaType::Json),
+            Just(MediaType::Text),
+            other.prop_map(|text| MediaType::Other(text.into())),
+        ]
+    }
+
+    fn key() -> impl Strategy<Value = Key> {
+        let namespace = prop_oneof![
+            Just(Namespace::default()),
+            "[a-z]{1,64}".prop_map(|name| Namespace::new(&name).unwrap()),
+            Just(Namespace::from_peer(Bytes::from_static(b"#")).unwrap()),
+        ];
+        let bytes = prop::collection::vec(any::<u8>(), 1..80);
+        (namespace, bytes).prop_map(|(name, bytes)| Key::in_namespace(name, bytes).unwrap())
+    }
+
+    fn entry() -> impl Strategy<Value = Entry> {
+        let bytes = |len| prop::collection::vec(any::<u8>(), len);
+        let tags = prop::collection::vec(bytes(1..40), 0..4);
+        let ends = prop::option::of(any::<u64>().prop_map(Millis));
+        (bytes(0..100), media(), any::<u64>(), ends, tags).prop_map(
+            |(value, media, version, expires_at, tags)| Entry {
+                value: value.into(),
+                media,
+                version: Version(version),
+                expires_at,
+                tags: Tags::new(tags.iter().map(Vec::as_slice)).unwrap(),
+            },
+        )
+    }
+
+    fn seal(record: &Record) -> Vec<u8> {
+        let mut sealed = Vec::new();
+        record.seal(&mut sealed);
+        sealed
+    }
+
+    fn plain(key: &str) -> Vec<u8> {
+        let key = Key::new(key.to_owned()).unwrap();
+        let record = Record::new(&key, &NewEntry::of(b"value"), Version(1)).unwrap();
+        record.as_bytes().to_vec()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn an_entry_comes_back_from_its_image(key in key(), entry in entry(), pin: bool) {
+            let new = NewEntry { is_pinned: pin, ..NewEntry::from(&entry) };
+            let record = Record::new(&key, &new, entry.version).unwrap();
+            let again = Record::unseal(seal(&record).into());
+            prop_assert_eq!(again.as_ref(), Ok(&record));
+            prop_assert_eq!(record.key(), key.clone());
+            prop_assert_eq!((record.slot(), record.is_pinned()), (key.slot(), pin));
+            prop_assert_eq!(record.value_len(), entry.value.len());
+            prop_assert_eq!(record.known(), Known::Entry(entry));
+        }
+
+        #[test]
+        fn a_tombstone_comes_back_from_its_image(key in key(), version: u64, until: u64) {
+            let known = Known::Deleted(Version(version), Millis(until));
+            let record = Record::of_known(&key, &known).unwrap();
+            prop_assert_eq!(Record::unseal(seal(&record).into()), Ok(record.clone()));
+            prop_assert!(record.is_tombstone() && record.entry().is_none());
+            prop_assert_eq!((record.key(), record.known()), (key, known));
+        }
+
+        #[test]
+        fn any_flipped_bit_of_a_sealed_record_is_refused(key in key(), entry in entry()) {
+            let sealed = seal(&Record::entry_of(&key, &entry).unwrap());
+            for bit in 0..sealed.len() * 8 {
+                let mut damaged = sealed.clone();
+                damaged[bit / 8] ^= 1 << (bit % 8);
+                prop_assert!(Record::unseal(damaged.into()).is_err(), "bit {}", bit);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_refused_or_are_a_record(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Record::unseal(bytes.clone().into());
+            if let Ok(record) = Record::from_bytes(bytes.into()) {
+                prop_assert_eq!(Record::of_known(&record.key(), &record.known()).is_ok(), true);
+            }
+        }
+
+        #[test]
+        fn a_changed_image_is_refused_or_is_the_one_image_of_what_it_says(
+            key in key(),
+            entry in entry(),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let mut bytes = Record::entry_of(&key, &entry).unwrap().as_bytes().to_vec();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            if let Ok(record) = Record::from_bytes(bytes.into()) {
+                let again = match record.entry() {
+                    Some(entry) => {
+                        let is_pinned = record.is_pinned();
+                        let new = NewEntry { is_pinned, ..NewEntry::from(&entry) };
+                        Record::new(&record.key(), &new, entry.version)
+                    }
+                    None => Record::of_known(&record.key(), &record.known()),
+                };
+                prop_assert_eq!(again, Ok(record));
+            }
+        }
+    }
+
+    #[test]
+    fn a_slot_is_never_believed() {
+        let mut bytes = plain("foo");
+        bytes[14] ^= 1;
+        assert_eq!(Record::from_bytes(bytes.into()), Err(RecordError::Slot));
+    }
+
+    #[test]
+    fn what_is_longer_or_shorter_than_it_says_is_refused() {
+        for len in 0..plain("foo").len() {
+            let part = Bytes::from(plain("foo")[..len].to_vec());
+            assert_eq!(Record::from_bytes(part), Err(RecordError::Length), "{len} bytes");
+        }
+        let mut longer = plain("foo");
+        longer.extend_from_slice(&[0; 8]);
+        assert_eq!(Record::from_bytes(longer.into()), Err(RecordError::Length));
+    }
+
+    #[test]
+    fn padding_and_bits_without_a_meaning_are_zero() {
+        // Three bytes of key and five of value leave no padding; four of key leave seven.
+        let mut padding = plain("four");
+        *padding.last_mut().unwrap() = 1;
+        assert_eq!(Record::from_bytes(padding.into()), Err(RecordError::Form));
+        let mut bit = plain("key");
+        bit[15] |= 0x80;
+        assert_eq!(Record::from_bytes(bit.into()), Err(RecordError::Form));
+    }
+
+    #[test]
+    fn the_default_namespace_has_no_name_in_a_record() {
+        let namespace = Namespace::new("defaulu").unwrap();
+        let key = Key::in_namespace(namespace, "a").unwrap();
+        let record = Record::new(&key, &NewEntry::of(b"value"), Version(1)).unwrap();
+        let mut bytes = record.as_bytes().to_vec();
+        assert!(Record::from_bytes(bytes.clone().into()).is_ok());
+        let at = bytes.iter().position(|byte| *byte == b'u').unwrap();
+        bytes[at + 2] = b't';
+        bytes[at..at + 3].copy_from_slice(b"ult");
+        assert_eq!(Record::from_bytes(bytes.into()), Err(RecordError::Form));
+    }
+
+    #[test]
+    fn a_media_type_over_its_length_makes_no_record() {
+        let media = MediaType::Other(vec![b'a'; 256].into());
+        let new = NewEntry { media: &media, ..NewEntry::of(b"") };
+        let key = Key::from_static("a");
+        assert_eq!(Record::new(&key, &new, Version(1)), Err(RecordError::TooLarge));
+    }
+}
