@@ -140,6 +140,11 @@ impl Record {
         Self { bytes: bytes.into() }
     }
 
+    /// What a table holds: checked before it was written.
+    pub(crate) fn from_log(bytes: Vec<u8>) -> Self {
+        Self { bytes: bytes.into() }
+    }
+
     /// Checks everything of an image that came from elsewhere.
     ///
     /// # Errors

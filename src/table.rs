@@ -58,7 +58,7 @@ use crate::limits::{
     TABLE_BYTES_MAX, TABLE_BYTES_MIN,
 };
 
-pub use crate::record::NewEntry;
+pub use crate::record::{NewEntry, Record};
 
 /// How large a table is, and what it counts.
 #[derive(Clone, Copy, Debug)]
@@ -150,6 +150,15 @@ pub struct Cursor(u32);
 pub struct ScanStep {
     /// Keys and what is known of them, in no particular order.
     pub found: Vec<(Key, Known)>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Cursor>,
+}
+
+/// What one step of a scan found, as the table holds it.
+#[derive(Clone, Debug)]
+pub struct RecordStep {
+    /// What is known of keys, in no particular order.
+    pub found: Vec<Record>,
     /// Where to go on; `None` at the end.
     pub next: Option<Cursor>,
 }

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use smache::entry::{Key, Known, MediaType, Millis, Namespace, Tags};
+use smache::entry::{Key, Known, MediaType, Millis, Namespace, Slot, Tags};
 use smache::table::{
-    Cursor, Limit, Merge, NewEntry, Put, ScanStep, Table, TableConfig, TableReader, TableWriter,
+    Cursor, Limit, Merge, NewEntry, Put, Record, ScanStep, Table, TableConfig, TableReader,
+    TableWriter,
 };
 
 const MIB: usize = 1024 * 1024;
@@ -312,6 +313,49 @@ fn what_was_known_elsewhere_is_taken_only_if_it_is_newer() {
     assert_eq!(here.merge(&key(1), &known(&there), Millis(5)), Merge::Older);
     assert_eq!(there.merge(&key(1), &known(&here), Millis(5)), Merge::Taken);
     assert!(there.get(&key(1), Millis(5)).is_some_and(|entry| entry.value == "newest"));
+}
+
+#[test]
+fn records_are_read_scanned_and_taken_over_as_they_lie() {
+    let (here, there) = (table(MIB), table(MIB));
+    let (mut here, mut there) = (writer(&here), writer(&there));
+    for number in 0..500 {
+        let value = value(number, 3 * number as usize);
+        let new = NewEntry { is_pinned: number % 7 == 0, ..NewEntry::of(&value) };
+        there.put(&key(number), &new, Millis(1));
+    }
+    there.bury(&key(1), Millis(50), Millis(2));
+    there.put(&key(2), &NewEntry { expires_at: Some(Millis(9)), ..NewEntry::of(b"") }, Millis(2));
+    let is_wanted = |slot: Slot| slot.0 % 2 == 0;
+    let mut cursor = Some(Cursor::default());
+    let mut taken = BTreeSet::new();
+    while let Some(at) = cursor {
+        let step = there.reader().scan_records(at, 20, Millis(9), is_wanted);
+        for record in step.found {
+            let again = Record::from_bytes(record.as_bytes().to_vec().into());
+            assert_eq!(again.as_ref(), Ok(&record));
+            assert_eq!(here.merge_record(&record, Millis(9)), Merge::Taken);
+            assert_eq!(here.merge_record(&record, Millis(9)), Merge::Older);
+            assert_eq!(here.reader().record(&record.key()), Some(record.clone()));
+            taken.insert(record.key());
+        }
+        cursor = step.next;
+    }
+    let wanted = (0..500).filter(|number| *number != 2).map(key);
+    assert_eq!(taken, wanted.filter(|key| is_wanted(key.slot())).collect());
+}
+
+#[test]
+fn a_head_is_told_only_of_what_can_be_read() {
+    let table = table(MIB);
+    let mut writer = writer(&table);
+    let ends = NewEntry { expires_at: Some(Millis(9)), ..NewEntry::of(b"value") };
+    let (_, version) = writer.put(&key(1), &ends, Millis(1));
+    assert_eq!(writer.head(&key(1), Millis(8)), Some(version));
+    assert_eq!(writer.head(&key(1), Millis(9)), None);
+    assert_eq!(writer.head(&key(2), Millis(1)), None);
+    writer.bury(&key(1), Millis(90), Millis(2));
+    assert_eq!(writer.head(&key(1), Millis(3)), None);
 }
 
 #[test]

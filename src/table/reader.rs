@@ -7,6 +7,7 @@ use super::record::View;
 use super::sync::{AtomicU64, Ordering};
 use super::{Table, TableReader, TableStats};
 use crate::entry::{Entry, Key, Known, Millis, Version};
+use crate::record::Record;
 
 /// A read met a change and has to look again.
 pub(super) struct Moved;
@@ -27,8 +28,15 @@ impl TableReader {
     /// What is known of `key`, also that it was deleted or has ended; `None` if nothing is.
     #[must_use]
     pub fn known(&self, key: &Key) -> Option<Known> {
+        self.record(key).map(|record| record.known())
+    }
+
+    /// What is known of `key` as the table holds it, also a tombstone or what has ended; `None` if
+    /// nothing is. Counts as a hit, as others ask for it.
+    #[must_use]
+    pub fn record(&self, key: &Key) -> Option<Record> {
         let position = Position::of(self.table.hash_key(key));
-        self.table.look_up(key, position, known)
+        self.table.look_up(key, position, |view| view.record())
     }
 
     /// The greatest version that was written here or seen from elsewhere.
@@ -112,14 +120,6 @@ impl Table {
 pub(super) fn readable(view: &View<'_>, now: Millis) -> Option<Entry> {
     let is_gone = view.head.is_tombstone || view.head.is_expired(now);
     (!is_gone).then(|| view.entry())
-}
-
-/// What the record says, whether or not it has ended.
-pub(super) fn known(view: &View<'_>) -> Known {
-    match view.head.is_tombstone {
-        true => Known::Deleted(view.head.version, view.head.expires_at.unwrap_or_default()),
-        false => Known::Entry(view.entry()),
-    }
 }
 
 /// Counts a hit, unless enough were counted: a key that is always read is never written to.

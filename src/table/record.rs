@@ -10,7 +10,7 @@ use super::block::{BlockId, Blocks, Place};
 use super::fault;
 use super::sync::{AtomicU64, Ordering};
 use crate::entry::{Entry, Key, Tags};
-use crate::record;
+use crate::record::{self, Record};
 
 // A record begins where at least as many words are left in its block, so that a head is never divided.
 pub(super) use crate::record::{HEAD_WORDS_MAX, Head};
@@ -145,6 +145,11 @@ impl<'a> View<'a> {
             expires_at: head.expires_at,
             tags: Tags::from_stored(self.bytes(head.tags_at(), head.tags_len())),
         }
+    }
+
+    /// The image of the record, copied out.
+    pub(super) fn record(&self) -> Record {
+        Record::from_log(self.words().map(u64::to_le_bytes).collect::<Vec<_>>().into_flattened())
     }
 
     /// All words of the record, in order.

@@ -5,10 +5,20 @@
 //! first step to the last is seen; one that is put or removed meanwhile may be.
 
 use super::index::Position;
-use super::reader::{self, Moved};
-use super::{Cursor, ScanStep, Table, TableReader};
-use crate::entry::{Key, Known, Millis};
+use super::reader::Moved;
+use super::record::View;
+use super::{Cursor, RecordStep, ScanStep, Table, TableReader};
+use crate::entry::{Key, Millis, Slot};
 use crate::limits::{SCAN_STEP_BUCKETS_MAX, SCAN_STEP_BYTES_MAX};
+use crate::record::Record;
+
+/// What a scan looks for.
+struct Look<W> {
+    now: Millis,
+    /// Whether a record is wanted. May be asked of one that is being overwritten: its answer does not
+    /// count then.
+    is_wanted: W,
+}
 
 impl TableReader {
     /// What is known of the next keys from `cursor` on that `is_wanted` says yes to: about
@@ -24,37 +34,63 @@ impl TableReader {
         now: Millis,
         is_wanted: impl Fn(&Key) -> bool,
     ) -> ScanStep {
-        let mut step = ScanStep { found: Vec::new(), next: Some(cursor) };
+        let is_wanted = |view: &View<'_>| is_wanted(&view.key());
+        let look = Look { now, is_wanted };
+        let (found, next) = self.scan_step(cursor, entries_max, &look);
+        let known = found.iter().map(|record| (record.key(), record.known()));
+        ScanStep { found: known.collect(), next }
+    }
+
+    /// As [`Self::scan`], in records, and of whole slots: nothing of a record that is not wanted is
+    /// looked at but its head.
+    #[must_use]
+    pub fn scan_records(
+        &self,
+        cursor: Cursor,
+        entries_max: usize,
+        now: Millis,
+        is_wanted: impl Fn(Slot) -> bool,
+    ) -> RecordStep {
+        let is_wanted = |view: &View<'_>| is_wanted(view.head.slot());
+        let look = Look { now, is_wanted };
+        let (found, next) = self.scan_step(cursor, entries_max, &look);
+        RecordStep { found, next }
+    }
+
+    fn scan_step(
+        &self,
+        cursor: Cursor,
+        entries_max: usize,
+        look: &Look<impl Fn(&View<'_>) -> bool>,
+    ) -> (Vec<Record>, Option<Cursor>) {
+        let mut found = Vec::new();
+        let mut next = Some(cursor);
         let mut bytes = 0;
         for _ in 0..SCAN_STEP_BUCKETS_MAX {
-            let Some(Cursor(at)) = step.next else { break };
-            if entries_max <= step.found.len() || SCAN_STEP_BYTES_MAX <= bytes {
+            let Some(Cursor(at)) = next else { break };
+            if entries_max <= found.len() || SCAN_STEP_BYTES_MAX <= bytes {
                 break;
             }
-            let len = step.found.len();
-            let after = self.table.scan_bucket(Position(at), now, &is_wanted, &mut step.found);
-            step.next = after.map(|position| Cursor(position.0));
-            bytes += step.found[len..]
-                .iter()
-                .map(|(key, known)| key.as_bytes().len() + known.value_len())
-                .sum::<usize>();
+            let len = found.len();
+            let after = self.table.scan_bucket(Position(at), look, &mut found);
+            next = after.map(|position| Cursor(position.0));
+            bytes += found[len..].iter().map(|record| record.as_bytes().len()).sum::<usize>();
         }
-        step
+        (found, next)
     }
 }
 
 impl Table {
-    /// Adds the entries of the bucket of `from`, from there on; returns where the next begins.
+    /// Adds the records of the bucket of `from`, from there on; returns where the next begins.
     fn scan_bucket(
         &self,
         from: Position,
-        now: Millis,
-        is_wanted: &impl Fn(&Key) -> bool,
-        found: &mut Vec<(Key, Known)>,
+        look: &Look<impl Fn(&View<'_>) -> bool>,
+        found: &mut Vec<Record>,
     ) -> Option<Position> {
         let len = found.len();
         loop {
-            match self.try_scan_bucket(from, now, is_wanted, found) {
+            match self.try_scan_bucket(from, look, found) {
                 Ok(after) => return after,
                 Err(Moved) => found.truncate(len),
             }
@@ -64,29 +100,27 @@ impl Table {
     fn try_scan_bucket(
         &self,
         from: Position,
-        now: Millis,
-        is_wanted: &impl Fn(&Key) -> bool,
-        found: &mut Vec<(Key, Known)>,
+        look: &Look<impl Fn(&View<'_>) -> bool>,
+        found: &mut Vec<Record>,
     ) -> Result<Option<Position>, Moved> {
         let layout = self.index.layout();
         let (bucket, after) = (layout.bucket_of(from), layout.after(from));
         let mut chain = self.index.chain(&self.blocks, bucket);
+        let mut scratch = Vec::new();
         for (slot, item) in chain.by_ref() {
             let view = self.view(slot, item)?;
-            let key = view.key();
+            let is_wanted = !view.head.is_expired(look.now) && (look.is_wanted)(&view);
+            let record = is_wanted.then(|| {
+                let namespace_len = view.name_into(&mut scratch);
+                let (namespace, key) = scratch.split_at(namespace_len);
+                let position = Position::of(self.hash(namespace, key));
+                let is_here = from <= position && after.is_none_or(|after| position < after);
+                is_here.then(|| view.record())
+            });
             if !view.is_whole() {
                 return Err(Moved);
             }
-            let position = Position::of(self.hash_key(&key));
-            let is_here = from <= position && after.is_none_or(|after| position < after);
-            if !is_here || !is_wanted(&key) {
-                continue;
-            }
-            let known = (!view.head.is_expired(now)).then(|| reader::known(&view));
-            if !view.is_whole() {
-                return Err(Moved);
-            }
-            found.extend(known.map(|known| (key, known)));
+            found.extend(record.flatten());
         }
         let layout = self.index.layout();
         let is_same = layout.bucket_of(from) == bucket && layout.after(from) == after;

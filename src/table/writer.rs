@@ -39,6 +39,15 @@ impl TableWriter {
         self.table.get(key, now)
     }
 
+    /// The version of the entry of `key` at `now`; `None` if there is none or it has ended.
+    ///
+    /// Reads no value and counts no hit: it is for conditions, not for those who want the entry.
+    #[must_use]
+    pub fn head(&self, key: &Key, now: Millis) -> Option<Version> {
+        let found = find(&self.table, key, Position::of(self.table.hash_key(key)))?;
+        found.is_readable(now).then_some(found.view.head.version)
+    }
+
     /// A reader of the same table.
     #[must_use]
     pub fn reader(&self) -> TableReader {
@@ -68,9 +77,14 @@ impl TableWriter {
     /// or more is known here. All later versions are greater than that one in any case.
     pub fn merge(&mut self, key: &Key, known: &Known, now: Millis) -> Merge {
         match Record::of_known(key, known) {
-            Ok(record) => self.change(|ledger, table| ledger.merge(table, key, &record, now)),
+            Ok(record) => self.merge_record(&record, now),
             Err(_) => Merge::TooLarge,
         }
+    }
+
+    /// As [`Self::merge`]: the words of the record go into the log as they are.
+    pub fn merge_record(&mut self, record: &Record, now: Millis) -> Merge {
+        self.change(|ledger, table| ledger.merge(table, record, now))
     }
 
     /// Forgets what is known of `key`, if that is still of `version`; whether it was.
@@ -165,9 +179,9 @@ impl Ledger {
         is_there
     }
 
-    fn merge(&mut self, table: &Table, key: &Key, record: &Record, now: Millis) -> Merge {
+    fn merge(&mut self, table: &Table, record: &Record, now: Millis) -> Merge {
+        let (key, head) = (&record.key(), record.head());
         let hash = table.hash_key(key);
-        let head = record.head();
         self.clock = self.clock.max(head.version);
         let found = find(table, key, Position::of(hash));
         if found.as_ref().is_some_and(|found| head.version <= found.view.head.version) {
