@@ -117,7 +117,8 @@ pub enum Put {
     Replaced,
     /// There was exactly this one; nothing was written.
     Unchanged,
-    /// The entry is over [`TableReader::entry_bytes_max`]; nothing changed.
+    /// The entry is over [`TableReader::entry_bytes_max`], or it is to be pinned and is longer than a
+    /// block or more than pinned entries may take together; nothing changed.
     TooLarge,
 }
 
@@ -128,7 +129,7 @@ pub enum Merge {
     Taken,
     /// As much or more was known here; nothing changed.
     Older,
-    /// It is over [`TableReader::entry_bytes_max`]; nothing changed.
+    /// As [`Put::TooLarge`]; nothing changed.
     TooLarge,
 }
 

@@ -326,7 +326,7 @@ fn records_are_read_scanned_and_taken_over_as_they_lie() {
     }
     there.bury(&key(1), Millis(50), Millis(2));
     there.put(&key(2), &NewEntry { expires_at: Some(Millis(9)), ..NewEntry::of(b"") }, Millis(2));
-    let is_wanted = |slot: Slot| slot.0 % 2 == 0;
+    let is_wanted = |slot: Slot| slot.0.is_multiple_of(2);
     let mut cursor = Some(Cursor::default());
     let mut taken = BTreeSet::new();
     while let Some(at) = cursor {
@@ -411,6 +411,57 @@ fn keys_that_are_asked_for_outlive_those_that_are_not() {
     }
     let kept = (0..1_000).filter(|number| has(&reader, *number, 50)).count();
     assert!(900 < kept, "{kept}");
+}
+
+fn pin(writer: &mut TableWriter, number: u64, len: usize) -> Put {
+    let value = value(number, len);
+    let new = NewEntry { is_pinned: true, ..NewEntry::of(&value) };
+    writer.put(&key(number), &new, Millis(1)).0
+}
+
+#[test]
+fn a_pinned_entry_outlives_any_churn() {
+    for limit in [Limit::Memory, Limit::Entries(500), Limit::ValueBytes(100_000)] {
+        let table = Table::new(&TableConfig { memory_bytes: MIB, seed: 7, limit });
+        let mut random = Random(3);
+        for number in 0..100 {
+            assert_eq!(pin(&mut writer(&table), number, 100), Put::Created);
+        }
+        for round in 0..20 {
+            let mut writer = writer(&table);
+            for _ in 0..3_000 {
+                let number = 1_000 + random.below(20_000);
+                let len = [20_000, 0, 10, 50, 50, 150, 150, 400][random.below(8) as usize];
+                assert_ne!(put(&mut writer, number, len), Put::TooLarge);
+                let _ = writer.get(&key(number - random.below(20)), Millis(1));
+                writer.delete(&key(number + random.below(100)), Millis(1));
+            }
+            writer.tick(Millis(1));
+            let kept = (0..100).filter(|number| has(&table.reader(), *number, 100)).count();
+            assert_eq!(kept, 100, "{limit:?}, round {round}");
+        }
+    }
+}
+
+#[test]
+fn pinned_entries_are_refused_before_nothing_else_fits() {
+    let table = table(MIB);
+    let mut writer = writer(&table);
+    let mut pinned = 0;
+    while pin(&mut writer, pinned, 100) == Put::Created {
+        pinned += 1;
+    }
+    assert!((3_000..4_500).contains(&pinned), "{pinned}");
+    for number in 10_000..40_000 {
+        assert_eq!(put(&mut writer, number, 100), Put::Created);
+        assert!(has(&table.reader(), number, 100));
+    }
+    assert!((0..pinned).all(|number| has(&table.reader(), number, 100)));
+    // What is pinned may be replaced by as much, and makes room when it is deleted.
+    assert_eq!(pin(&mut writer, 0, 100), Put::Unchanged);
+    assert!(writer.delete(&key(0), Millis(1)));
+    assert_eq!(pin(&mut writer, pinned, 100), Put::Created);
+    assert_eq!(pin(&mut writer, pinned + 1, 100), Put::TooLarge);
 }
 
 #[test]

@@ -117,9 +117,11 @@ impl Ledger {
             if view.head.is_expired(now) {
                 self.expirations += 1;
                 self.drop_entry(table, position, &view, slot);
-            } else if !self.relocate(table, (slot, item), &view, (which, item.hits())) {
+            } else if !self.relocate(table, (slot, item), &view, (which, item.hits()))
+                && !view.head.is_pinned
+            {
                 // There was room for all of it when this began, so this does not happen; if it did,
-                // dropping is what a cache may do.
+                // dropping is what a cache may do. What is pinned stays, and its segment with it.
                 self.evictions += 1;
                 self.drop_entry(table, position, &view, slot);
             }

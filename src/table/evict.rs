@@ -5,6 +5,8 @@
 //! rest is dropped and remembered as a ghost. What is put again while it is a ghost goes to the
 //! main queue at once. At the front of the main queue what was hit goes around once more.
 //!
+//! A pinned record is moved on at every front, always to the main queue.
+//!
 //! The queues are lists of segments of a log, but they are judged record by record, so the order is
 //! the one of plain queues. Records that are no longer alive are passed over.
 
@@ -77,6 +79,11 @@ impl Ledger {
                 Some(Verdict::Kept(words)) => copied += words,
                 None => return is_moved,
             }
+            // All that is pinned went around and nothing else was met.
+            let kept_max = copied_max + self.pinned.words as usize + table.blocks.block_words();
+            if kept_max < copied {
+                return is_moved;
+            }
         }
     }
 
@@ -101,10 +108,15 @@ impl Ledger {
     /// Decides on the next record in order; `None` if there is none left.
     fn judge_next(&mut self, table: &Table, now: Millis, may_keep: bool) -> Option<Verdict> {
         self.start_ghosts(table);
-        let (which, place) = self.next_to_judge(table)?;
-        let verdict = self.judge(table, which, place, (now, may_keep));
-        self.look_ahead(table, which);
-        Some(verdict)
+        for which in self.order_to_judge(table, may_keep) {
+            let Some(place) = self.front(table, which) else { continue };
+            let verdict = self.judge(table, which, place, (now, may_keep));
+            self.look_ahead(table, which);
+            if verdict.is_some() {
+                return verdict;
+            }
+        }
+        None
     }
 
     /// Asks for the memory that judging the next records will need. Called at the beginning of a put,
@@ -129,13 +141,14 @@ impl Ledger {
         self.queue(which).ahead = Some((view.identity(), hash));
     }
 
-    /// The record at the front of the queue that has to give up something.
-    fn next_to_judge(&mut self, table: &Table) -> Option<(Which, Place)> {
-        let order = match self.is_small_large(table) || self.main.cost == 0 {
+    /// The queue that has to give up something, and the other one.
+    fn order_to_judge(&self, table: &Table, may_keep: bool) -> [Which; 2] {
+        // Where much was copied already, the main queue may begin with all that is pinned.
+        let is_main_pinned = !may_keep && 0 < self.pinned.words;
+        match is_main_pinned || self.is_small_large(table) || self.main.cost == 0 {
             true => [Which::Small, Which::Main],
             false => [Which::Main, Which::Small],
-        };
-        order.into_iter().find_map(|which| Some((which, self.front(table, which)?)))
+        }
     }
 
     /// Whether the small queue is over its share.
@@ -162,15 +175,18 @@ impl Ledger {
         parts + self.chains.spill_blocks(&table.index) + self.ghosts.blocks()
     }
 
-    /// Decides on the record at the front of a queue.
+    /// Decides on the record at the front of a queue; `None` if it is pinned and there is no room to
+    /// move it on.
     fn judge(
         &mut self,
         table: &Table,
         which: Which,
         place: Place,
         (now, may_keep): (Millis, bool),
-    ) -> Verdict {
-        let Some(view) = View::open(&table.blocks, place, || true) else { return Verdict::Gone };
+    ) -> Option<Verdict> {
+        let Some(view) = View::open(&table.blocks, place, || true) else {
+            return Some(Verdict::Gone);
+        };
         let words = view.head.words();
         self.queue(which).cursor += words;
         let hash = match self.queue(which).ahead.take() {
@@ -179,20 +195,28 @@ impl Ledger {
         };
         let position = Position::of(hash);
         let found = chain::find_place(&table.blocks, &table.index, position, place);
-        let Some((slot, item)) = found else { return Verdict::Gone };
+        let Some((slot, item)) = found else {
+            return Some(Verdict::Gone);
+        };
         if view.head.is_expired(now) {
             self.expirations += 1;
             self.drop_entry(table, position, &view, slot);
-            return Verdict::Gone;
+            return Some(Verdict::Gone);
         }
+        let is_pinned = view.head.is_pinned;
         let keep = match which {
+            _ if is_pinned => Some(item.hits().saturating_sub(1)),
             Which::Small => (HITS_PROMOTE <= item.hits()).then_some(0),
             Which::Main => item.hits().checked_sub(1),
         };
-        if let Some(hits) = keep.filter(|_| may_keep)
+        if let Some(hits) = keep.filter(|_| may_keep || is_pinned)
             && self.relocate(table, (slot, item), &view, (Which::Main, hits))
         {
-            return Verdict::Kept(words);
+            return Some(Verdict::Kept(words));
+        }
+        if is_pinned {
+            self.queue(which).cursor -= words;
+            return None;
         }
         if which == Which::Small {
             self.ghosts.set_window(self.entries);
@@ -200,7 +224,7 @@ impl Ledger {
         }
         self.evictions += 1;
         self.drop_entry(table, position, &view, slot);
-        Verdict::Gone
+        Some(Verdict::Gone)
     }
 
     /// Removes a living record from the index.

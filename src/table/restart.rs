@@ -126,6 +126,7 @@ impl Ledger {
         }
         self.live_words += view.head.words() as u64;
         self.queue(which).cost += table.limit.cost(&view.head);
+        self.pinned.add(table, &view.head);
         self.entries += 1;
         self.clock = self.clock.max(view.head.version);
         if let Some(Millis(at)) = view.head.expires_at {

@@ -150,7 +150,7 @@ impl Ledger {
             return (Put::Unchanged, found.view.head.version);
         }
         let head = Head::new(key, new, self.clock.next(now));
-        let Some(head) = head.filter(|head| head.words() <= table.entry_words_max()) else {
+        let Some(head) = head.filter(|head| self.may_store(table, head, found.as_ref())) else {
             return (Put::TooLarge, found.map_or(Version(0), |found| found.view.head.version));
         };
         self.clock = head.version;
@@ -187,7 +187,7 @@ impl Ledger {
         if found.as_ref().is_some_and(|found| head.version <= found.view.head.version) {
             return Merge::Older;
         }
-        if table.entry_words_max() < head.words() {
+        if !self.may_store(table, &head, found.as_ref()) {
             return Merge::TooLarge;
         }
         if head.is_expired(now) {
@@ -216,6 +216,12 @@ impl Ledger {
     fn remove(&mut self, table: &Table, position: Position, found: &Found<'_>) {
         self.drop_entry(table, position, &found.view, found.slot);
         self.note_death(table, found.view.head.words());
+    }
+
+    /// Whether a record is within the bounds of the table, in place of what was found.
+    fn may_store(&self, table: &Table, head: &Head, found: Option<&Found<'_>>) -> bool {
+        let replaced = found.map(|found| &found.view.head);
+        head.words() <= table.entry_words_max() && self.may_pin(table, head, replaced)
     }
 
     /// Writes a record and publishes it, in place of what was found before if there was anything.
