@@ -25,7 +25,6 @@ use tracing::{info, warn};
 use crate::clock;
 use crate::command::Reply;
 use crate::config::{ClusterConfig, Seed};
-use crate::entry::Key;
 use crate::error::Error;
 use crate::limits::{
     CLUSTER_NAME, HANDOFF_STALL, HANDOFF_TIMEOUT, LEFT_TIMEOUT, PEER_FRAME_BYTES_MAX,
@@ -33,7 +32,7 @@ use crate::limits::{
 };
 use crate::member::{Member, NameTaken, NodeId, Roster, RosterEvent, Standing};
 use crate::partition::{Handoff, Slot};
-use crate::peer::message::{Moved, Received, Refusal, Request, Response, Unread};
+use crate::peer::message::{Received, Refusal, Request, Response, Unread};
 use crate::peer::{
     Admission, Answer, Answering, Chaos, Transport, TransportConfig, TransportError,
 };
@@ -222,11 +221,7 @@ impl Cluster {
             }
             Request::Run(commands) => Response::Ran(shared.run(commands).await),
             Request::Fetch(keys) => {
-                let known = |key: Key| {
-                    let known = shared.router.known_here(&key)?;
-                    Some(Moved { key, known })
-                };
-                Response::Fetched(keys.into_iter().map(known).collect())
+                Response::Fetched(keys.iter().map(|key| shared.router.record_here(key)).collect())
             }
             Request::Took(taken) => {
                 let forget = |(key, version)| Transfer::Forget(key, version);

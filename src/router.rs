@@ -16,11 +16,12 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::command::{Access, Command, Get, Reply, Scope};
-use crate::entry::{Entry, Key, Known, Millis};
+use crate::entry::{Entry, Key, Millis};
 use crate::error::Error;
 use crate::limits::{JOURNEY_BYTES_MAX, JOURNEYS_MAX};
 use crate::member::{NodeId, NodeName};
 use crate::partition::Slot;
+use crate::record::Record;
 use crate::shard::{Gate, Shard, Transfer};
 use crate::supervision::Places;
 
@@ -203,8 +204,8 @@ impl Router {
 
     /// What is known under a key here, whoever owns it.
     #[must_use]
-    pub fn known_here(&self, key: &Key) -> Option<Known> {
-        self.shard_of(key.slot()).known(key)
+    pub fn record_here(&self, key: &Key) -> Option<Record> {
+        self.shard_of(key.slot()).record(key)
     }
 
     /// Whether commands for `slot` are done here and nothing of it is elsewhere.

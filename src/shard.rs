@@ -16,15 +16,16 @@ use tokio::sync::oneshot;
 
 use crate::clock::Pulse;
 use crate::command::{Command, Reply};
-use crate::entry::{Entry, Key, Known, Millis, Version};
+use crate::entry::{Entry, Key, Millis, Slot, Version};
 use crate::error::Error;
 use crate::limits::{
     SHARD_ATTEMPTS_MAX, SHARD_BATCH_MAX, SHARD_CALL_BEAT, SHARD_CALL_BEATS,
     SHARD_IN_FLIGHT_BYTES_MAX, SHARD_IN_FLIGHT_MAX,
 };
 use crate::metrics::Counter;
+use crate::record::Record;
 use crate::supervision::{ChildSpec, Inbox, Kind, NotAdded, Orders, Post};
-use crate::table::{Cursor, ScanStep, Table, TableReader, TableStats};
+use crate::table::{Cursor, RecordStep, Table, TableReader, TableStats};
 
 pub use gate::{Gate, Passage};
 pub use transfer::Transfer;
@@ -123,20 +124,20 @@ impl Shard {
 
     /// What is known of `key`, also that it was deleted or has ended.
     #[must_use]
-    pub fn known(&self, key: &Key) -> Option<Known> {
-        self.inner.reader.known(key)
+    pub fn record(&self, key: &Key) -> Option<Record> {
+        self.inner.reader.record(key)
     }
 
-    /// What is known of the next keys from `cursor` on, as [`TableReader::scan`].
+    /// What is known of the next keys from `cursor` on, as [`TableReader::scan_records`].
     #[must_use]
     pub fn scan(
         &self,
         cursor: Cursor,
         entries_max: usize,
         now: Millis,
-        is_wanted: impl Fn(&Key) -> bool,
-    ) -> ScanStep {
-        self.inner.reader.scan(cursor, entries_max, now, is_wanted)
+        is_wanted: impl Fn(Slot) -> bool,
+    ) -> RecordStep {
+        self.inner.reader.scan_records(cursor, entries_max, now, is_wanted)
     }
 
     /// The greatest version that was written here or seen from elsewhere.
@@ -441,12 +442,12 @@ mod tests {
         gate.set_all([(slot, Passage::default())]);
         shard.barrier().await.unwrap();
         assert_eq!(shard.write_one(put(1)).await, Err(Error::NotHere { slot: slot.0 }));
-        let known = shard.known(&key(1)).unwrap();
-        let merge = Transfer::TakeOver(key(1), known.clone());
+        let known = shard.record(&key(1)).unwrap();
+        let merge = Transfer::TakeOver(known.clone());
         assert_eq!(shard.transfer(vec![merge]).await[0], Err(Error::NotHere { slot: slot.0 }));
         let forget = Transfer::Forget(key(1), known.version());
         assert_eq!(shard.transfer(vec![forget]).await[0], Ok(true));
-        assert_eq!(shard.known(&key(1)), None);
+        assert_eq!(shard.record(&key(1)), None);
     }
 
     #[tokio::test]
@@ -454,16 +455,16 @@ mod tests {
         let (shard, _supervisor, gate) = start_gated().await;
         let slot = key(1).slot();
         assert!(shard.write_one(put(1)).await.is_ok());
-        let known = shard.known(&key(1)).unwrap();
+        let known = shard.record(&key(1)).unwrap();
         gate.set_all([(slot, Passage::default())]);
         let forget = Transfer::Forget(key(1), known.version());
         shard.transfer(vec![forget.clone()]).await;
         gate.set_all([(slot, Passage { serves: true, is_ours: true, ..Passage::default() })]);
-        let merge = Transfer::TakeOver(key(1), known.clone());
+        let merge = Transfer::TakeOver(known.clone());
         assert_eq!(shard.transfer(vec![merge.clone()]).await[0], Ok(true));
         assert_eq!(shard.transfer(vec![merge]).await[0], Ok(false));
         assert_eq!(shard.transfer(vec![forget]).await[0], Err(Error::NotHere { slot: slot.0 }));
-        assert_eq!(shard.known(&key(1)), Some(known));
+        assert_eq!(shard.record(&key(1)), Some(known));
     }
 
     #[tokio::test]
@@ -472,10 +473,10 @@ mod tests {
         let delete = || Command::from(Delete { key: key(1) });
         gate.set_peers(true);
         shard.write_one(put(1)).await.unwrap();
-        let written = shard.known(&key(1)).unwrap();
+        let written = shard.record(&key(1)).unwrap();
         assert_eq!(shard.write_one(delete()).await, Ok(Reply::Flag(true)));
-        assert!(shard.known(&key(1)).is_some_and(|known| written.version() < known.version()));
-        let merge = Transfer::TakeOver(key(1), written);
+        assert!(shard.record(&key(1)).is_some_and(|known| written.version() < known.version()));
+        let merge = Transfer::TakeOver(written);
         assert_eq!(shard.transfer(vec![merge]).await[0], Ok(false));
         assert_eq!(shard.get(&key(1), NOW), None);
     }
@@ -488,9 +489,9 @@ mod tests {
             assert_eq!(shard.write_one(next()).await, Ok(Reply::Number(id)));
         }
         let name = Key::of_counter(&key(7));
-        let known = shard.known(&name).unwrap();
+        let known = shard.record(&name).unwrap();
         let (other, _supervisor) = start().await;
-        let merge = Transfer::TakeOver(name.clone(), known.clone());
+        let merge = Transfer::TakeOver(known.clone());
         assert_eq!(other.transfer(vec![merge]).await[0], Ok(true));
         assert_eq!(other.write_one(next()).await, Ok(Reply::Number(4)));
     }

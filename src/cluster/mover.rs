@@ -18,7 +18,6 @@ use super::Shared;
 use super::keeper::KeeperMsg;
 use super::task::Task;
 use crate::clock;
-use crate::entry::{Key, Known};
 use crate::limits::{
     MOVE_CHUNK_BYTES, MOVE_CHUNK_ENTRIES, MOVE_CHUNKS_IN_FLIGHT, MOVE_PAUSE_MAX, MOVE_PAUSE_MIN,
     MOVE_SCAN_ENTRIES,
@@ -26,7 +25,8 @@ use crate::limits::{
 use crate::member::NodeId;
 use crate::partition::SlotSet;
 use crate::peer::Link;
-use crate::peer::message::{Moved, PushOutcome, Response};
+use crate::peer::message::{PushOutcome, Response};
+use crate::record::Record;
 use crate::router::{Router, Routes};
 use crate::shard::{Shard, Transfer};
 use crate::supervision::{ChildSpec, Kind, Orders};
@@ -169,13 +169,13 @@ struct Pass {
 /// Entries for one owner.
 struct Chunk {
     link: Link,
-    entries: Vec<Moved>,
+    entries: Vec<Record>,
     bytes: usize,
 }
 
 /// What became of a chunk.
 struct Sent {
-    entries: Vec<Moved>,
+    entries: Vec<Record>,
     outcomes: Vec<PushOutcome>,
 }
 
@@ -223,8 +223,8 @@ impl Pass {
         let mut cursor = Some(Cursor::default());
         while let Some(at) = cursor {
             let found = Cell::new(0);
-            let look = |key: &Key| {
-                found.set(found.get() + u64::from(self.is_wanted(key)));
+            let look = |slot| {
+                found.set(found.get() + u64::from(self.slots.contains(slot)));
                 false
             };
             cursor = shard.scan(at, MOVE_SCAN_ENTRIES, clock::now(), look).next;
@@ -234,25 +234,21 @@ impl Pass {
         count
     }
 
-    fn is_wanted(&self, key: &Key) -> bool {
-        self.slots.contains(key.slot())
-    }
-
     async fn go_over(&mut self, shard: &Shard, routes: &Routes) {
         let mut cursor = Some(Cursor::default());
         while let Some(at) = cursor {
-            let wanted = |key: &Key| self.is_wanted(key);
+            let wanted = |slot| self.slots.contains(slot);
             let step = shard.scan(at, MOVE_SCAN_ENTRIES, clock::now(), wanted);
-            for (key, known) in step.found {
-                self.add(key, known, routes).await;
+            for record in step.found {
+                self.add(record, routes).await;
             }
             cursor = step.next;
             yield_now().await;
         }
     }
 
-    async fn add(&mut self, key: Key, known: Known, routes: &Routes) {
-        let slot = key.slot();
+    async fn add(&mut self, record: Record, routes: &Routes) {
+        let slot = record.slot();
         let Some(link) = routes.link(slot).cloned() else {
             self.kept += 1;
             return self.left.insert(slot);
@@ -260,8 +256,8 @@ impl Pass {
         let owner = link.peer().clone();
         let new = || Chunk { link, entries: vec![], bytes: 0 };
         let chunk = self.chunks.entry(owner.clone()).or_insert_with(new);
-        chunk.bytes += key.as_bytes().len() + known.value_len();
-        chunk.entries.push(Moved { key, known });
+        chunk.bytes += record.as_bytes().len();
+        chunk.entries.push(record);
         let is_full = MOVE_CHUNK_ENTRIES <= chunk.entries.len() || MOVE_CHUNK_BYTES <= chunk.bytes;
         if is_full && let Some(chunk) = self.chunks.remove(&owner) {
             self.send(chunk).await;
@@ -295,11 +291,11 @@ impl Pass {
         };
         let mut taken = Vec::with_capacity(entries.len());
         let mut outcomes = outcomes.into_iter();
-        for Moved { key, known } in entries {
-            let slot = key.slot();
+        for record in entries {
+            let slot = record.slot();
             match outcomes.next() {
                 Some(PushOutcome::Taken | PushOutcome::Older) => {
-                    taken.push(Transfer::Forget(key, known.version()));
+                    taken.push(Transfer::Forget(record.key(), record.version()));
                 }
                 Some(PushOutcome::Refused(_)) | None => {
                     self.kept += 1;
@@ -331,9 +327,8 @@ impl Shared {
 }
 
 /// Takes over what a peer knows of keys that this node has now.
-pub(super) async fn receive(router: &Router, entries: Vec<Moved>) -> Response {
-    let take_over = |Moved { key, known }| Transfer::TakeOver(key, known);
-    let outcomes = router.transfer(entries.into_iter().map(take_over).collect()).await;
+pub(super) async fn receive(router: &Router, entries: Vec<Record>) -> Response {
+    let outcomes = router.transfer(entries.into_iter().map(Transfer::TakeOver).collect()).await;
     let outcomes = outcomes.into_iter().map(|outcome| match outcome {
         Ok(true) => PushOutcome::Taken,
         Ok(false) => PushOutcome::Older,

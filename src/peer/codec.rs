@@ -11,11 +11,11 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use serde::{Deserialize, Serialize};
 
 use super::frame;
-use super::message::{BatchOf, Form, Moved, NodeIdForm, Refusal, Request, Response};
+use super::message::{BatchOf, Form, NodeIdForm, Refusal, Request, Response};
 use crate::command::{Command, Reply};
-use crate::entry::Known;
 use crate::limits::{PEER_FRAME_BYTES_MAX, PEER_TEXT_BYTES_MAX};
 use crate::member::{Boot, NodeId};
+use crate::record::Record;
 
 /// Numbers count eight bytes against the limit, however few they take.
 const DECODE_BYTES_MAX: usize = 8 * PEER_FRAME_BYTES_MAX;
@@ -87,7 +87,10 @@ pub fn encode_request(from: Boot, request: &Request) -> Result<Vec<u8>, CodecErr
         }),
         Request::Fetch(keys) => append(&mut out, keys),
         Request::Took(taken) => append(&mut out, taken),
-        Request::Push(list) => append(&mut out, list),
+        Request::Push(records) => {
+            records.iter().for_each(|record| frame::add_record(&mut out, Some(record)));
+            Ok(())
+        }
         Request::Claim(claim) => append(&mut out, claim),
         Request::Left => Ok(()),
     }?;
@@ -123,7 +126,7 @@ pub fn decode_request(bytes: &[u8]) -> Result<(Boot, Request), CodecError> {
         RUN => Request::Run(frame::read_commands(body)?),
         FETCH => Request::Fetch(decode::<BatchOf<_>>(body)?.0),
         TOOK => Request::Took(decode::<BatchOf<_>>(body)?.0),
-        PUSH => Request::Push(decode::<BatchOf<_>>(body)?.0),
+        PUSH => Request::Push(frame::read_records(body)?.into_iter().flatten().collect()),
         CLAIM => Request::Claim(decode(body)?),
         LEFT => decode(body).map(|()| Request::Left)?,
         number => return Err(CodecError::Unknown(number)),
@@ -146,7 +149,10 @@ pub fn encode_response(response: &Response) -> Result<Vec<u8>, CodecError> {
         Response::Ran(outcomes) => {
             outcomes.iter().try_for_each(|outcome| frame::add_outcome(&mut out, outcome))
         }
-        Response::Fetched(list) => append(&mut out, list),
+        Response::Fetched(records) => {
+            records.iter().for_each(|record| frame::add_record(&mut out, record.as_ref()));
+            Ok(())
+        }
         Response::Pushed(outcomes) => append(&mut out, outcomes),
         Response::Claimed(claimed) => append(&mut out, claimed),
         Response::ClaimRefused { id } => append(&mut out, id),
@@ -170,7 +176,7 @@ pub fn decode_response(bytes: &[u8]) -> Result<Response, CodecError> {
         PONG => Response::Pong(decode(body)?),
         VIEWED => Response::View(decode(body)?),
         RAN => Response::Ran(frame::read_outcomes(body)?),
-        FETCHED => Response::Fetched(decode::<BatchOf<_>>(body)?.0),
+        FETCHED => Response::Fetched(frame::read_records(body)?),
         PUSHED => Response::Pushed(decode::<BatchOf<_>>(body)?.0),
         CLAIMED => Response::Claimed(decode(body)?),
         CLAIM_REFUSED => Response::ClaimRefused { id: decode(body)? },
@@ -290,7 +296,7 @@ fn number_of_response(response: &Response) -> u16 {
 fn room_of_request(request: &Request) -> usize {
     let bytes = match request {
         Request::Run(commands) => commands.iter().flatten().map(command_bytes).sum(),
-        Request::Push(list) => list.iter().map(moved_bytes).sum(),
+        Request::Push(records) => records.iter().map(record_bytes).sum(),
         Request::Fetch(keys) => keys.iter().map(|key| ITEM_BYTES + key.len()).sum(),
         Request::Took(taken) => taken.iter().map(|(key, _)| ITEM_BYTES + key.len()).sum(),
         Request::View(view) => view.members.len() * MEMBER_BYTES,
@@ -304,9 +310,7 @@ fn room_of_request(request: &Request) -> usize {
 fn room_of_response(response: &Response) -> usize {
     let bytes = match response {
         Response::Ran(outcomes) => outcomes.iter().map(outcome_bytes).sum(),
-        Response::Fetched(list) => {
-            list.iter().map(|moved| moved.as_ref().map_or(1, moved_bytes)).sum()
-        }
+        Response::Fetched(records) => records.iter().flatten().map(record_bytes).sum(),
         Response::Pushed(outcomes) => outcomes.len(),
         Response::View(view) => view.members.len() * MEMBER_BYTES,
         Response::Claimed(claimed) => claimed.residue.len(),
@@ -322,13 +326,9 @@ pub(super) fn command_bytes(command: &Command) -> usize {
     ITEM_BYTES + command.bytes()
 }
 
-/// About how many bytes gets what moves.
-pub(super) fn moved_bytes(moved: &Moved) -> usize {
-    let tags = match &moved.known {
-        Known::Entry(entry) => entry.tags.as_bytes().len(),
-        Known::Deleted(..) => 0,
-    };
-    ITEM_BYTES + moved.key.len() + moved.known.value_len() + tags
+/// About how many bytes gets a record.
+pub(super) fn record_bytes(record: &Record) -> usize {
+    ITEM_BYTES + record.as_bytes().len()
 }
 
 /// About how many bytes gets what became of a command.

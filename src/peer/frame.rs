@@ -6,12 +6,19 @@
 //! So a receiver passes over what it does not know, and refuses that alone: what was gathered with it
 //! is done.
 
+use bytes::Bytes;
+
 use super::codec::{self, CodecError};
 use super::message::{Received, Refusal, Unread};
 use crate::command::{Body, Command, Reply};
 use crate::limits::{PEER_BATCH_COMMANDS_MAX, PEER_FRAME_BYTES_MAX};
+use crate::record::Record;
 
 const HEAD_BYTES: usize = 2 + 4;
+
+// What is known of a key. A number is never given to another form.
+const RECORD: u16 = 1;
+const NOTHING: u16 = 2;
 
 // What became of a command, by its shape. A number is never given to another shape.
 const ENTRY: u16 = 1;
@@ -89,6 +96,36 @@ pub(super) fn read_commands(bytes: &[u8]) -> Result<Vec<Received>, CodecError> {
 pub(super) fn read_outcomes(bytes: &[u8]) -> Result<Vec<Result<Reply, Refusal>>, CodecError> {
     let read = |(number, body)| read_outcome(number, body).unwrap_or(Err(Refusal::Unread));
     Frames(bytes).map(|frame| frame.map(read)).bounded()
+}
+
+/// Adds what is known of a key, sealed.
+pub(super) fn add_record(out: &mut Vec<u8>, record: Option<&Record>) {
+    let number = if record.is_some() { RECORD } else { NOTHING };
+    let begin = out.len();
+    out.extend_from_slice(&number.to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+    if let Some(record) = record {
+        record.seal(out);
+    }
+    // No record is longer than four bytes say.
+    let len = u32::try_from(out.len() - begin - HEAD_BYTES).unwrap_or(u32::MAX);
+    out[begin + 2..begin + HEAD_BYTES].copy_from_slice(&len.to_le_bytes());
+}
+
+/// Reads records to the end of `bytes`, and checks each.
+///
+/// # Errors
+///
+/// [`CodecError`] if one is damaged or none; who sent them has them still.
+pub(super) fn read_records(bytes: &[u8]) -> Result<Vec<Option<Record>>, CodecError> {
+    let read = |(number, body)| match number {
+        RECORD => Record::unseal(Bytes::copy_from_slice(body))
+            .map(Some)
+            .map_err(|error| CodecError::Invalid(error.to_string())),
+        NOTHING => Ok(None),
+        number => Err(CodecError::Unknown(number)),
+    };
+    Frames(bytes).map(|frame| frame.and_then(read)).bounded()
 }
 
 /// `None` for a shape that is not known here, or of another form.

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::codec;
 use super::frame;
-use super::message::{Moved, Refusal, Request, Response};
+use super::message::{Refusal, Request, Response};
 use super::session::Session;
 use crate::command::{Command, Reply};
 use crate::error::Error;
@@ -26,6 +26,7 @@ use crate::limits::{
     LINK_QUEUE_COMMANDS_MAX, PEER_BATCH_BYTES_MAX, PEER_BATCH_COMMANDS_MAX, PEER_CALL_TIMEOUT,
 };
 use crate::member::{Boot, NodeId};
+use crate::record::Record;
 use crate::supervision::{ChildSpec, Inbox, Kind, Orders, Post};
 
 use pump::{PumpActor, PumpMsg};
@@ -251,14 +252,14 @@ impl Link {
     /// # Errors
     ///
     /// [`LinkError`] of the first message that was not answered; those before it were.
-    pub async fn push(&self, entries: Vec<Moved>) -> Result<Response, LinkError> {
+    pub async fn push(&self, entries: Vec<Record>) -> Result<Response, LinkError> {
         let mut all = Vec::with_capacity(entries.len());
         let mut entries = entries.into_iter().peekable();
         while entries.peek().is_some() {
             let mut bytes = 0;
             let mut chunk = vec![];
             while let Some(next) = entries.next_if(|next| {
-                bytes += codec::moved_bytes(next);
+                bytes += codec::record_bytes(next);
                 let fits = chunk.len() < PEER_BATCH_COMMANDS_MAX && bytes <= LINK_PUSH_BYTES_MAX;
                 chunk.is_empty() || fits
             }) {
@@ -273,7 +274,7 @@ impl Link {
         Ok(Response::Pushed(all))
     }
 
-    async fn push_chunk(&self, chunk: Vec<Moved>) -> Result<Response, LinkError> {
+    async fn push_chunk(&self, chunk: Vec<Record>) -> Result<Response, LinkError> {
         let pushes = Arc::clone(&self.inner.pushes);
         // The semaphore is never closed.
         let permit = timeout(PEER_CALL_TIMEOUT, pushes.acquire_owned()).await;

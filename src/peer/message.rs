@@ -12,11 +12,12 @@ mod wire;
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Command, Reply};
-use crate::entry::{Key, Known, Version};
+use crate::entry::{Key, Version};
 use crate::error::Error;
 use crate::limits::{PEER_BITMAP_BYTES_MAX, PEERS_MAX};
 use crate::member::{Boot, NodeId, NodeName, Standing};
 use crate::partition::SlotSet;
+use crate::record::Record;
 
 use form::{BitmapForm, SlotsForm, TextForm};
 use wire::{BootForm, NodeNameForm, StandingWire};
@@ -50,7 +51,7 @@ pub enum Request {
     /// The sender has taken over what the receiver knew of these keys under these versions.
     Took(Vec<(Key, Version)>),
     /// What the sender knows of keys the receiver has now.
-    Push(Vec<Moved>),
+    Push(Vec<Record>),
     /// The slots the sender is about to have, for those who had them.
     Claim(Claim),
     /// The sender is going.
@@ -79,7 +80,7 @@ pub enum Response {
     /// To `Run`: what became of each command, in order.
     Ran(Vec<Result<Reply, Refusal>>),
     /// To `Fetch`: what is known of each key, in order.
-    Fetched(Vec<Option<Moved>>),
+    Fetched(Vec<Option<Record>>),
     /// To `Push`: what became of each, in order.
     Pushed(Vec<PushOutcome>),
     /// To `Claim`: it has let go of the slots.
@@ -153,16 +154,6 @@ pub struct MemberRecord {
     pub http: String,
     /// Its share of the slots, against the others'.
     pub weight: u32,
-}
-
-/// What is known of a key, on its way to who has it now. Counters travel as entries under
-/// their own names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Moved {
-    /// Of which key.
-    pub key: Key,
-    /// What it holds, or that it was deleted.
-    pub known: Known,
 }
 
 /// What became of one thing that was pushed.

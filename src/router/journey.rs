@@ -17,13 +17,14 @@ use super::routes::{Source, answer_of};
 use super::{Hop, Router};
 use crate::clock;
 use crate::command::{Command, Reply};
-use crate::entry::{Key, Known, Millis, Version};
+use crate::entry::{Key, Millis, Version};
 use crate::error::Error;
 use crate::limits::{ROUTE_PAUSE_MAX, ROUTE_PAUSE_MIN, ROUTE_TIMEOUT};
 use crate::member::NodeId;
 use crate::partition::Slot;
 use crate::peer::Link;
 use crate::peer::message::{Refusal, Request, Response};
+use crate::record::Record;
 use crate::shard::Transfer;
 
 /// What one attempt came to.
@@ -196,7 +197,7 @@ impl Router {
     async fn fetch_missing(&self, key: &Key) -> Result<(), Error> {
         let slot = key.slot();
         let is_sure = !self.inner.gate.is_doubtful(slot);
-        if is_sure && self.shard_of(slot).known(key).is_some() {
+        if is_sure && self.shard_of(slot).record(key).is_some() {
             return Ok(());
         }
         let routes = self.routes();
@@ -208,9 +209,9 @@ impl Router {
             };
         };
         for found in join_all(sources.iter().map(|source| source.fetch(key))).await {
-            let Some((source, known)) = found? else { continue };
-            let version = known.version();
-            let taken = vec![Transfer::TakeOver(key.clone(), known)];
+            let Some((source, record)) = found? else { continue };
+            let version = record.version();
+            let taken = vec![Transfer::TakeOver(record)];
             self.shard_of(slot).transfer(taken).await.into_iter().collect::<Result<Vec<_>, _>>()?;
             forget(source, key, version).await;
         }
@@ -220,12 +221,12 @@ impl Router {
 
 impl Source {
     /// What this node knows of a key, with the way to it.
-    async fn fetch(&self, key: &Key) -> Result<Option<(&Link, Known)>, Error> {
+    async fn fetch(&self, key: &Key) -> Result<Option<(&Link, Record)>, Error> {
         let unreachable = || Error::Unreachable { owner: self.id.name.as_str().into() };
         let link = self.link.as_ref().ok_or_else(unreachable)?;
         match link.ask(Request::Fetch(vec![key.clone()])).await {
-            Ok(Response::Fetched(mut known)) => {
-                Ok(known.pop().flatten().map(|moved| (link, moved.known)))
+            Ok(Response::Fetched(mut records)) => {
+                Ok(records.pop().flatten().map(|record| (link, record)))
             }
             // Whatever else it says, it did not say that it knows nothing.
             Ok(_) | Err(_) => Err(unreachable()),

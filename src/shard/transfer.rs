@@ -2,14 +2,15 @@
 //! command.
 
 use super::message::{Task, Turn, Undone};
-use crate::entry::{Key, Known, Slot, Version};
+use crate::entry::{Key, Slot, Version};
+use crate::record::Record;
 use crate::table;
 
 /// One thing that is taken over, or let go of because another node has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transfer {
     /// What another node knows of a key, if it is newer than what is known here.
-    TakeOver(Key, Known),
+    TakeOver(Record),
     /// The end of what is known of a key, if it is still of that version: another node has it.
     Forget(Key, Version),
 }
@@ -18,12 +19,10 @@ impl Transfer {
     /// The slot of its key.
     #[must_use]
     pub fn slot(&self) -> Slot {
-        self.key().slot()
-    }
-
-    fn key(&self) -> &Key {
-        let (Self::TakeOver(key, _) | Self::Forget(key, _)) = self;
-        key
+        match self {
+            Self::TakeOver(record) => record.slot(),
+            Self::Forget(key, _) => key.slot(),
+        }
     }
 }
 
@@ -46,7 +45,7 @@ impl Task for Transfer {
 
     fn bytes(&self) -> usize {
         match self {
-            Self::TakeOver(key, known) => key.len() + known.value_len(),
+            Self::TakeOver(record) => record.as_bytes().len(),
             Self::Forget(key, _) => key.len(),
         }
     }
@@ -61,19 +60,19 @@ impl Task for Transfer {
 
     fn apply(&self, turn: &mut Turn<'_>) -> bool {
         match self {
-            Self::TakeOver(key, known) => take_over(turn, key, known),
+            Self::TakeOver(record) => take_over(turn, record),
             Self::Forget(key, version) => turn.writer.forget(key, *version),
         }
     }
 }
 
-fn take_over(turn: &mut Turn<'_>, key: &Key, known: &Known) -> bool {
-    match turn.writer.merge(key, known, turn.now) {
+fn take_over(turn: &mut Turn<'_>, record: &Record) -> bool {
+    match turn.writer.merge_record(record, turn.now) {
         table::Merge::Taken => true,
         table::Merge::Older => false,
         table::Merge::TooLarge => {
             // As good as evicted at once, with what it would have replaced.
-            turn.writer.delete(key, turn.now);
+            turn.writer.delete(&record.key(), turn.now);
             true
         }
     }

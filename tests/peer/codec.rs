@@ -14,8 +14,9 @@ use smache::peer::codec::{
     CodecError, decode_request, decode_response, encode_request, encode_response,
 };
 use smache::peer::message::{
-    Claim, Claimed, MemberRecord, Moved, Ping, PushOutcome, Refusal, Request, Response, ViewRecord,
+    Claim, Claimed, MemberRecord, Ping, PushOutcome, Refusal, Request, Response, ViewRecord,
 };
+use smache::record::Record;
 
 fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
     vec(any::<u8>(), 0..max).prop_map(Bytes::from)
@@ -108,8 +109,8 @@ fn reply() -> impl Strategy<Value = Reply> {
     ]
 }
 
-fn moved() -> impl Strategy<Value = Moved> {
-    (key(), known()).prop_map(|(key, known)| Moved { key, known })
+fn record() -> impl Strategy<Value = Record> {
+    (key(), known()).prop_map(|(key, known)| Record::of_known(&key, &known).unwrap())
 }
 
 fn ping() -> impl Strategy<Value = Ping> {
@@ -146,7 +147,7 @@ fn request() -> impl Strategy<Value = Request> {
         view().prop_map(Request::View),
         vec(command().prop_map(Ok), 0..8).prop_map(Request::Run),
         vec(key(), 0..8).prop_map(Request::Fetch),
-        vec(moved(), 0..8).prop_map(Request::Push),
+        vec(record(), 0..8).prop_map(Request::Push),
         (any::<(u64, u64)>(), slots())
             .prop_map(|((id, digest), slots)| { Request::Claim(Claim { id, digest, slots }) }),
         vec((key(), any::<u64>().prop_map(Version)), 0..8).prop_map(Request::Took),
@@ -165,7 +166,7 @@ fn response() -> impl Strategy<Value = Response> {
         ping().prop_map(Response::Pong),
         view().prop_map(Response::View),
         vec(outcome, 0..8).prop_map(Response::Ran),
-        vec(option::of(moved()), 0..8).prop_map(Response::Fetched),
+        vec(option::of(record()), 0..8).prop_map(Response::Fetched),
         vec(pushed, 0..8).prop_map(Response::Pushed),
         (any::<(u64, u64)>(), slots()).prop_map(|((id, clock), residue)| {
             Response::Claimed(Claimed { id, residue, clock })

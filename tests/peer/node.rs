@@ -10,12 +10,11 @@ use smache::command::{Command, Condition, Get, Put, Reply, Stored};
 use smache::config::Secret;
 use smache::entry::{Entry, Key, MediaType, Tags, Version};
 use smache::member::{Boot, Member, NameTaken, NodeId, NodeName, Standing};
-use smache::peer::message::{
-    Claim, Moved, Ping, PushOutcome, Received, Refusal, Request, Response,
-};
+use smache::peer::message::{Claim, Ping, PushOutcome, Received, Refusal, Request, Response};
 use smache::peer::{
     Admission, Answer, Answering, Chaos, Link, Transport, TransportConfig, TransportEvent,
 };
+use smache::record::Record;
 use smache::supervision::Supervisor;
 
 use crate::process::{BOOT, COOKIE, NAME};
@@ -212,9 +211,9 @@ impl Node {
 
     async fn push(&self, peer: &str, entries: &str, bytes: &str) -> String {
         let value = Bytes::from(vec![1; bytes.parse().unwrap()]);
-        let moved = |n| Moved {
-            key: Key::new(format!("moved-{n}")).unwrap(),
-            known: smache::entry::Known::Entry(entry(value.clone())),
+        let moved = |n| {
+            let key = Key::new(format!("moved-{n}")).unwrap();
+            Record::entry_of(&key, &entry(value.clone())).unwrap()
         };
         let entries = (0..entries.parse::<usize>().unwrap()).map(moved).collect();
         match self.link(peer).unwrap().push(entries).await {

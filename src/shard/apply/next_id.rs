@@ -13,7 +13,8 @@ impl Apply for NextId {
         let last = turn.writer.get(&self.counter, turn.now).and_then(count).unwrap_or(0);
         let next = last.saturating_add(1);
         let value = next.to_le_bytes();
-        turn.writer.put(&self.counter, &NewEntry::of(&value), turn.now);
+        let new = NewEntry { is_pinned: true, ..NewEntry::of(&value) };
+        turn.writer.put(&self.counter, &new, turn.now);
         Reply::Number(next)
     }
 }

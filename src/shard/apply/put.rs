@@ -10,7 +10,7 @@ impl Apply for Put {
         let Self { key, value, media, expires_at, condition } = self;
         let is_allowed = match condition {
             Condition::Always => true,
-            condition => condition.holds(turn.writer.get(key, turn.now).map(|entry| entry.version)),
+            condition => condition.holds(turn.writer.head(key, turn.now)),
         };
         if !is_allowed {
             return Reply::Stored(Stored::Refused);
