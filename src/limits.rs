@@ -56,6 +56,12 @@ pub const ENTRY_BYTES_MAX: usize = VALUE_BYTES_CEILING + 256 * 1024;
 /// rest has to leave S3-FIFO something to choose from.
 pub const PINNED_SHARE_MAX: usize = 2;
 
+/// Events of a table that one listener has not taken yet; who lags behind that looks at everything.
+pub const JOURNAL_EVENTS_MAX: usize = 8_192;
+
+/// Bytes of the keys of these events: long keys must not make a listener that lags cost more.
+pub const JOURNAL_KEY_BYTES_MAX: usize = 1024 * 1024;
+
 /// Work of one tick, in units of about 20 ns: a tick must stay well under a millisecond.
 pub const TICK_UNITS_MAX: usize = 12_000;
 
@@ -68,6 +74,7 @@ pub const SCAN_STEP_BYTES_MAX: usize = 1024 * 1024;
 /// Buckets a step of a scan looks at, at most, whether or not it found anything.
 pub const SCAN_STEP_BUCKETS_MAX: usize = 256;
 
+const _: () = assert!(KEY_BYTES_MAX < JOURNAL_KEY_BYTES_MAX);
 const _: () = assert!(BLOCK_BYTES_MIN.is_power_of_two() && BLOCK_BYTES_MAX.is_power_of_two());
 const _: () = assert!(TABLE_BYTES_MAX / 8 <= 1 << 34);
 // A record keeps 27 bits of a value's length; what is longer still must be refused.

@@ -117,7 +117,8 @@ impl Node {
             let memory_bytes = config.memory_bytes / config.shards;
             let seed = getrandom::u64().map_err(NodeError::Random)?;
             let table = TableConfig { memory_bytes, seed, limit: Limit::Memory };
-            let (shard, spec) = Shard::new(id, Table::new(&table), Arc::clone(&gate));
+            let (shard, spec) =
+                Shard::new(id, Table::one_of(config.shards, &table), Arc::clone(&gate));
             supervisor.add(spec).await?;
             shards.push(shard);
         }

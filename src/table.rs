@@ -39,16 +39,23 @@ mod loom_tests;
 #[cfg(not(smache_loom))]
 mod restart_tests;
 
+mod journal;
+#[cfg(test)]
+#[cfg(not(smache_loom))]
+mod journal_tests;
+
 mod reader;
 mod scan;
 mod writer;
 
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use self::block::{Blocks, Role};
 use self::index::Index;
+use self::journal::Journal;
 use self::ledger::Ledger;
 use self::record::Head;
 use self::sync::{AtomicU64, Ordering};
@@ -58,6 +65,7 @@ use crate::limits::{
     TABLE_BYTES_MAX, TABLE_BYTES_MIN,
 };
 
+pub use self::journal::{Cause, Event, Heard, Listener, SlotCount};
 pub use crate::record::{NewEntry, Record};
 
 /// How large a table is, and what it counts.
@@ -92,6 +100,7 @@ pub struct Table {
     seed: u64,
     limit_bytes: usize,
     counters: Counters,
+    journal: Journal,
     /// What the writer keeps while there is no writer.
     parked: Mutex<Parked>,
 }
@@ -218,18 +227,30 @@ impl Table {
     /// Bytes of bookkeeping that do not depend on the number of blocks.
     const FIXED_BYTES: usize = 4 * 1024;
 
-    /// An empty table. It takes its memory as it fills.
+    /// An empty table for keys of all slots. It takes its memory as it fills.
     #[must_use]
     pub fn new(config: &TableConfig) -> Arc<Self> {
+        Self::one_of(NonZeroUsize::MIN, config)
+    }
+
+    /// An empty table, one of so many that share the slots by what is left of dividing by their number:
+    /// it has counts for no others.
+    #[must_use]
+    pub fn one_of(tables: NonZeroUsize, config: &TableConfig) -> Arc<Self> {
         let bytes = config.memory_bytes.clamp(TABLE_BYTES_MIN, TABLE_BYTES_MAX);
         let most = (bytes / BLOCKS_MIN).clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
         let block_bytes = 1 << most.ilog2();
         let cost = block_bytes + Blocks::FIXED_BYTES + Index::FIXED_BYTES;
-        let count = (bytes - Self::FIXED_BYTES) / cost;
-        Self::with_blocks(config, count, block_bytes / 8)
+        let journal = Journal::new(tables.get());
+        let count = (bytes - Self::FIXED_BYTES - journal.bytes()) / cost;
+        Self::with_blocks(config, journal, (count, block_bytes / 8))
     }
 
-    fn with_blocks(config: &TableConfig, count: usize, words: usize) -> Arc<Self> {
+    fn with_blocks(
+        config: &TableConfig,
+        journal: Journal,
+        (count, words): (usize, usize),
+    ) -> Arc<Self> {
         let blocks = Blocks::new(count, words);
         blocks.make(0);
         blocks.set_role(0, Role::Fixed);
@@ -240,6 +261,7 @@ impl Table {
             seed: config.seed,
             limit_bytes: config.memory_bytes.clamp(TABLE_BYTES_MIN, TABLE_BYTES_MAX),
             counters: Counters::default(),
+            journal,
             parked: Mutex::new(Parked::Taken),
         };
         // The first block is the first part of the index. No record is ever in it, so that a place
@@ -299,7 +321,7 @@ impl Table {
         let counters = &self.counters;
         let (live, filled) = (read(&counters.live_words), read(&counters.filled_words));
         let per_block = Blocks::FIXED_BYTES + Index::FIXED_BYTES;
-        let fixed = Self::FIXED_BYTES + self.blocks.count() * per_block;
+        let fixed = Self::FIXED_BYTES + self.journal.bytes() + self.blocks.count() * per_block;
         let block_bytes = self.blocks.block_words() as u64 * 8;
         TableStats {
             entries: read(&counters.entries),

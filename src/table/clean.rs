@@ -5,6 +5,7 @@ use super::Table;
 use super::block::{BlockId, Place};
 use super::chain;
 use super::index::Position;
+use super::journal::Cause;
 use super::ledger::{Ledger, Which};
 use super::record::{HEAD_WORDS_MAX, View};
 use crate::entry::Millis;
@@ -116,14 +117,14 @@ impl Ledger {
         if let Some((slot, item)) = found {
             if view.head.is_expired(now) {
                 self.expirations += 1;
-                self.drop_entry(table, position, &view, slot);
+                self.drop_entry(table, position, (&view, slot), Cause::Expire);
             } else if !self.relocate(table, (slot, item), &view, (which, item.hits()))
                 && !view.head.is_pinned
             {
                 // There was room for all of it when this began, so this does not happen; if it did,
                 // dropping is what a cache may do. What is pinned stays, and its segment with it.
                 self.evictions += 1;
-                self.drop_entry(table, position, &view, slot);
+                self.drop_entry(table, position, (&view, slot), Cause::Evict);
             }
         }
         view.head.words()

@@ -14,6 +14,7 @@ use super::Table;
 use super::block::Place;
 use super::chain;
 use super::index::Position;
+use super::journal::{Cause, Change};
 use super::ledger::{BLOCKS_RESERVE, Ledger, Which};
 use super::record::View;
 use super::sync::AtomicU64;
@@ -79,8 +80,10 @@ impl Ledger {
                 Some(Verdict::Kept(words)) => copied += words,
                 None => return is_moved,
             }
-            // All that is pinned went around and nothing else was met.
-            let kept_max = copied_max + self.pinned.words as usize + table.blocks.block_words();
+            // Past `copied_max` only what is pinned is kept. All of that went around by now, through
+            // both queues at most, and nothing else was met.
+            let pinned = 2 * self.pinned.words as usize;
+            let kept_max = copied_max + table.entry_words_max() + pinned;
             if kept_max < copied {
                 return is_moved;
             }
@@ -200,7 +203,7 @@ impl Ledger {
         };
         if view.head.is_expired(now) {
             self.expirations += 1;
-            self.drop_entry(table, position, &view, slot);
+            self.drop_entry(table, position, (&view, slot), Cause::Expire);
             return Some(Verdict::Gone);
         }
         let is_pinned = view.head.is_pinned;
@@ -223,7 +226,7 @@ impl Ledger {
             self.ghosts.add(&table.blocks, hash);
         }
         self.evictions += 1;
-        self.drop_entry(table, position, &view, slot);
+        self.drop_entry(table, position, (&view, slot), Cause::Evict);
         Some(Verdict::Gone)
     }
 
@@ -232,13 +235,15 @@ impl Ledger {
         &mut self,
         table: &Table,
         position: Position,
-        view: &View<'_>,
-        slot: &AtomicU64,
+        (view, slot): (&View<'_>, &AtomicU64),
+        cause: Cause,
     ) {
         let bucket = table.index.layout().bucket_of(position);
         self.chains.clear(&table.blocks, &table.index, bucket, slot);
         self.bury(table, view);
         self.entries -= 1;
+        let change = Change { cause, before: Some(&view.head), after: None };
+        table.journal.note(&change, || view.key());
     }
 
     /// Gives ghosts the memory they should have, when the table holds many more entries than when it

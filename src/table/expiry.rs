@@ -7,6 +7,7 @@
 use super::block::BlockId;
 use super::chain;
 use super::index::Position;
+use super::journal::Cause;
 use super::ledger::Ledger;
 use super::record::View;
 use super::{Table, Tick};
@@ -94,7 +95,7 @@ impl Ledger {
         let found = chain::find_place(&table.blocks, &table.index, position, place);
         if let Some((slot, _)) = found {
             self.expirations += 1;
-            self.drop_entry(table, position, view, slot);
+            self.drop_entry(table, position, (view, slot), Cause::Expire);
             self.note_death(table, view.head.words());
         }
     }

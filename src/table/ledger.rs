@@ -12,6 +12,7 @@ use super::expiry::Sweep;
 use super::fault;
 use super::ghost::Ghosts;
 use super::index::Item;
+use super::journal::Recount;
 use super::record::{HEAD_WORDS_MAX, Head, Run, View};
 use super::sync::{AtomicU64, Ordering};
 use crate::entry::{Millis, Version};
@@ -82,6 +83,8 @@ pub(super) struct Ledger {
     /// Words of all segments that belong or belonged to a record.
     pub(super) filled_words: u64,
     pub(super) pinned: Pinned,
+    /// What a new writer counts for the journal; empty once it has.
+    pub(super) recount: Recount,
     /// Entries put out for want of room, ever.
     pub(super) evictions: u64,
     /// Entries removed because they had ended, ever.

@@ -9,6 +9,7 @@
 use super::Table;
 use super::block::{BlockId, Role};
 use super::index::{self, BUCKET_WORDS, GROUP_WORDS, Item, Layout, Position};
+use super::journal::Recount;
 use super::ledger::{Ledger, Which};
 use super::record::View;
 use super::sync::Ordering;
@@ -27,6 +28,7 @@ struct Stray {
 /// Works out everything a writer needs from the blocks and the index, and repairs both.
 pub(super) fn rebuild(table: &Table) -> Ledger {
     let mut ledger = Ledger::new(table);
+    ledger.recount = Recount::new(&table.journal);
     let spills = spill_parts(table);
     let mut used = vec![false; spills * table.index.groups_per_block()];
     let mut strays = Vec::new();
@@ -46,6 +48,7 @@ pub(super) fn rebuild(table: &Table) -> Ledger {
         ledger.settle(table, &stray);
     }
     ledger.sort_blocks(table, spills);
+    table.journal.restore(&std::mem::take(&mut ledger.recount));
     ledger
 }
 
@@ -127,6 +130,7 @@ impl Ledger {
         self.live_words += view.head.words() as u64;
         self.queue(which).cost += table.limit.cost(&view.head);
         self.pinned.add(table, &view.head);
+        self.recount.add(&table.journal, &view.head);
         self.entries += 1;
         self.clock = self.clock.max(view.head.version);
         if let Some(Millis(at)) = view.head.expires_at {

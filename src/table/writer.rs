@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::chain::Chains;
 use super::index::{Item, Position};
+use super::journal::{Cause, Change};
 use super::ledger::{Ledger, Which};
 use super::record::{Head, Run, View};
 use super::sync::{AtomicU64, Ordering};
@@ -154,7 +155,7 @@ impl Ledger {
             return (Put::TooLarge, found.map_or(Version(0), |found| found.view.head.version));
         };
         self.clock = head.version;
-        self.store(table, (key, hash), &head, found, now, |run| {
+        self.store(table, (key, hash), (&head, Cause::Put), found, now, |run| {
             run.write(&table.blocks, &head, key, new);
         });
         (if is_there { Put::Replaced } else { Put::Created }, head.version)
@@ -163,7 +164,7 @@ impl Ledger {
     fn delete(&mut self, table: &Table, key: &Key, now: Millis) -> bool {
         let position = Position::of(table.hash_key(key));
         let Some(found) = find(table, key, position) else { return false };
-        self.remove(table, position, &found);
+        self.remove(table, position, &found, Cause::Delete);
         found.is_readable(now)
     }
 
@@ -173,7 +174,7 @@ impl Ledger {
         let is_there = found.as_ref().is_some_and(|found| found.is_readable(now));
         let head = Head::tombstone(key, self.clock.next(now), until);
         self.clock = head.version;
-        self.store(table, (key, hash), &head, found, now, |run| {
+        self.store(table, (key, hash), (&head, Cause::Delete), found, now, |run| {
             run.write(&table.blocks, &head, key, &NewEntry::of(&[]));
         });
         is_there
@@ -193,11 +194,11 @@ impl Ledger {
         if head.is_expired(now) {
             // What it replaced has ended with it.
             if let Some(found) = found {
-                self.remove(table, Position::of(hash), &found);
+                self.remove(table, Position::of(hash), &found, Cause::TakenOver);
             }
             return Merge::Taken;
         }
-        self.store(table, (key, hash), &head, found, now, |run| {
+        self.store(table, (key, hash), (&head, Cause::TakenOver), found, now, |run| {
             run.write_words(&table.blocks, record.words());
         });
         Merge::Taken
@@ -209,12 +210,12 @@ impl Ledger {
         let Some(found) = found.filter(|found| found.view.head.version == version) else {
             return false;
         };
-        self.remove(table, position, &found);
+        self.remove(table, position, &found, Cause::Forgotten);
         true
     }
 
-    fn remove(&mut self, table: &Table, position: Position, found: &Found<'_>) {
-        self.drop_entry(table, position, &found.view, found.slot);
+    fn remove(&mut self, table: &Table, position: Position, found: &Found<'_>, cause: Cause) {
+        self.drop_entry(table, position, (&found.view, found.slot), cause);
         self.note_death(table, found.view.head.words());
     }
 
@@ -229,7 +230,7 @@ impl Ledger {
         &mut self,
         table: &Table,
         (key, hash): (&Key, u64),
-        head: &Head,
+        (head, cause): (&Head, Cause),
         found: Option<Found<'_>>,
         now: Millis,
         write: impl FnOnce(&Run),
@@ -266,11 +267,12 @@ impl Ledger {
             // Nearly all memory is index. As good as dropped at once, with what it replaces.
             self.evictions += 1;
             return found.into_iter().for_each(|found| {
-                self.drop_entry(table, position, &found.view, found.slot);
+                self.drop_entry(table, position, (&found.view, found.slot), Cause::Evict);
             });
         };
         write(&run);
         self.commit(table, which, &run, head);
+        let before = found.as_ref().map(|found| found.view.head);
         match found {
             Some(found) => {
                 let item = found.item.moved(run.place, found.item.hits());
@@ -286,6 +288,8 @@ impl Ledger {
                 self.entries += 1;
             }
         }
+        let change = Change { cause, before: before.as_ref(), after: Some(head) };
+        table.journal.note(&change, || key.clone());
     }
 
     /// Everything that adding one item to the index may need. Returns whether anything was moved.
