@@ -7,6 +7,7 @@
 
 mod dials;
 mod discovery;
+mod inbox;
 mod keeper;
 mod mover;
 mod report;
@@ -18,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
@@ -27,10 +28,10 @@ use crate::command::Reply;
 use crate::config::{ClusterConfig, Seed};
 use crate::error::Error;
 use crate::limits::{
-    CLUSTER_NAME, HANDOFF_STALL, HANDOFF_TIMEOUT, LEFT_TIMEOUT, PEER_FRAME_BYTES_MAX,
-    PEER_REPLY_BYTES_MAX,
+    CLAIMS_WAITING_MAX, CLUSTER_NAME, HANDOFF_STALL, HANDOFF_TIMEOUT, LEFT_TIMEOUT,
+    PEER_FRAME_BYTES_MAX, PEER_REPLY_BYTES_MAX,
 };
-use crate::member::{Member, NameTaken, NodeId, Roster, RosterEvent, Standing};
+use crate::member::{Member, NameTaken, NodeId, Roster, Standing};
 use crate::partition::{Handoff, Slot};
 use crate::peer::message::{Received, Refusal, Request, Response, Unread};
 use crate::peer::{
@@ -42,6 +43,7 @@ use crate::supervision::{Post, Supervisor};
 
 use dials::Dials;
 use discovery::DiscoveryMsg;
+use inbox::{Bell, FromPeer, Inbox};
 use keeper::KeeperMsg;
 use mover::MoverMsg;
 use sight::Sight;
@@ -67,7 +69,14 @@ struct Shared {
     dials: Mutex<Dials>,
     sight: ArcSwap<Sight>,
     discovery: Post<DiscoveryMsg>,
+    /// What peers told discovery, and what it is woken by to look at it.
+    inbox: Inbox,
+    discovery_bell: Bell,
     keeper: Post<KeeperMsg>,
+    /// What the keeper is woken by to look at what discovery sees.
+    keeper_bell: Bell,
+    /// Places of claims that wait for the keeper.
+    claims: Arc<Semaphore>,
     mover: Post<MoverMsg>,
     /// Entries that are here and belong elsewhere, as far as they were counted.
     moving: AtomicU64,
@@ -135,7 +144,11 @@ impl Cluster {
             dials: Mutex::new(Dials::new(seeds)),
             sight: ArcSwap::from_pointee(sight),
             discovery: Post::default(),
+            inbox: Inbox::default(),
+            discovery_bell: Bell::default(),
             keeper: Post::default(),
+            keeper_bell: Bell::default(),
+            claims: Arc::new(Semaphore::new(CLAIMS_WAITING_MAX)),
             mover: Post::default(),
             moving: AtomicU64::new(0),
             passes: AtomicU64::new(0),
@@ -178,7 +191,7 @@ impl Cluster {
 
     /// Tells the others that this node goes. Nothing can be asked of them from then on.
     pub async fn leave(&self) {
-        self.shared.discovery.tell(DiscoveryMsg::Roster(RosterEvent::Left));
+        self.shared.discovery.tell(DiscoveryMsg::Left);
         let others = self.shared.transport().peers();
         let farewells = others.iter().filter_map(|peer| self.shared.transport().link(&peer.id));
         let farewells = farewells.map(async |link| link.ask(Request::Left).await);
@@ -212,8 +225,8 @@ impl Cluster {
     async fn respond(&self, from: NodeId, request: Request) -> Response {
         let shared = &self.shared;
         match request {
-            Request::Ping(ping) => shared.ping(from, ping),
-            Request::View(view) => shared.view(from, view),
+            Request::Ping(ping) => shared.ping(&from, ping),
+            Request::View(view) => shared.view(&from, view),
             Request::Run(commands) if !shared.knows(&from) => {
                 // Who does not know the cluster yet must not answer for it.
                 let moved = || Refusal::Moved { owner: None };
@@ -233,7 +246,7 @@ impl Cluster {
             Request::Push(entries) => mover::receive(&shared.router, entries).await,
             Request::Claim(claim) => keeper::ask(shared, from, claim).await,
             Request::Left => {
-                shared.discovery.tell(DiscoveryMsg::Gone(from));
+                shared.told(&from, |told| told.has_left = true);
                 Response::Ok
             }
         }
@@ -273,6 +286,18 @@ impl Shared {
             },
         };
         unread.into_iter().map(outcome).collect()
+    }
+
+    /// Has discovery look at what a peer tells.
+    fn told(&self, from: &NodeId, fold: impl FnOnce(&mut FromPeer)) {
+        self.inbox.put(from, fold, |peer| self.transport().link(peer).is_some());
+        self.wake_discovery();
+    }
+
+    fn wake_discovery(&self) {
+        if self.discovery_bell.ring() {
+            self.discovery.tell(DiscoveryMsg::Wake);
+        }
     }
 
     /// Whether a node is a member by the map this node goes by.

@@ -232,6 +232,13 @@ pub const RESOLVED_ADDRS_MAX: usize = 1_024;
 /// Heartbeats to one peer that may be unanswered at a time: a peer that hangs costs no more memory.
 pub const PINGS_UNANSWERED_MAX: usize = 4;
 
+/// Peers that have told something discovery has not looked at yet. One that restarts is there twice.
+pub const INBOX_PEERS_MAX: usize = 2 * PEERS_MAX;
+
+/// Claims of peers that wait for the keeper and the writers, 2 KiB each; more are refused. A peer that
+/// is not answered sends its claim again, for as long as the first one may wait.
+pub const CLAIMS_WAITING_MAX: usize = 4 * PEERS_MAX;
+
 /// How long a claim may wait for the keeper and the writers; the claimer asks again after it.
 pub const CLAIM_ANSWER_TIMEOUT: Duration = Duration::from_millis(1_500);
 

@@ -6,11 +6,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tracing::{debug, info, warn};
 
 use super::Shared;
 use super::dials::{Ending, Place};
+use super::inbox::{FromPeer, Told};
 use super::keeper::KeeperMsg;
 use super::sight::{Sight, Unanswered, ping_of, record_of};
 use super::task::Task;
@@ -23,14 +25,10 @@ use crate::supervision::{ChildSpec, Kind, Orders};
 pub(super) enum DiscoveryMsg {
     /// Time has passed.
     Tick,
-    /// Something happened to a session.
-    Session(TransportEvent),
-    /// So much happened to sessions that some of it was missed.
-    Lagged,
-    /// Something happened to the roster.
-    Roster(RosterEvent),
-    /// A peer said that it goes.
-    Gone(NodeId),
+    /// Peers have told something, or something happened to sessions.
+    Wake,
+    /// This node has left.
+    Left,
     /// An attempt is over.
     Tried(Place, Ending),
     /// Panic, for demonstrations.
@@ -44,6 +42,8 @@ struct DiscoveryActor;
 
 struct DiscoveryState {
     shared: Arc<Shared>,
+    /// What happened to sessions.
+    events: Receiver<TransportEvent>,
     /// Pings without an answer yet, by peer.
     unanswered: Arc<Unanswered>,
     /// Who said last that it goes.
@@ -72,11 +72,13 @@ impl Actor for DiscoveryActor {
         shared: Arc<Shared>,
     ) -> Result<DiscoveryState, ActorProcessingErr> {
         let ticks = Task::tick(me.clone(), MEMBER_TICK, || DiscoveryMsg::Tick);
-        let tasks = [ticks, watch_sessions(me, &shared)];
+        let events = shared.transport().events();
+        let tasks = [ticks, wake_for_sessions(&shared)];
         // What the last actor had under way is told to nobody.
         shared.dials().forget_attempts();
         let mut state = DiscoveryState {
             shared,
+            events,
             unanswered: Arc::default(),
             leaver: None,
             said_waiting: None,
@@ -94,10 +96,8 @@ impl Actor for DiscoveryActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             DiscoveryMsg::Tick => state.tick(),
-            DiscoveryMsg::Session(event) => state.session(event),
-            DiscoveryMsg::Lagged => state.reconcile(),
-            DiscoveryMsg::Roster(event) => state.step(event),
-            DiscoveryMsg::Gone(peer) => state.gone(&peer),
+            DiscoveryMsg::Wake => state.take_in(),
+            DiscoveryMsg::Left => state.step(RosterEvent::Left),
             DiscoveryMsg::Tried(place, ending) => state.tried(&place, ending),
             DiscoveryMsg::Crash => crash(),
         }
@@ -109,24 +109,19 @@ fn crash() {
     panic!("crashed on demand");
 }
 
-fn watch_sessions(me: ActorRef<DiscoveryMsg>, shared: &Shared) -> Task {
-    let mut events = shared.transport().events();
+/// Has discovery look whenever something happens to sessions.
+fn wake_for_sessions(shared: &Arc<Shared>) -> Task {
+    let (shared, mut events) = (Arc::clone(shared), shared.transport().events());
     Task::spawn(async move {
-        loop {
-            let message = match events.recv().await {
-                Ok(event) => DiscoveryMsg::Session(event),
-                Err(RecvError::Lagged(_)) => DiscoveryMsg::Lagged,
-                Err(RecvError::Closed) => return,
-            };
-            if me.cast(message).is_err() {
-                return;
-            }
+        while !matches!(events.recv().await, Err(RecvError::Closed)) {
+            shared.wake_discovery();
         }
     })
 }
 
 impl DiscoveryState {
     fn tick(&mut self) {
+        self.take_in();
         if self.shared.is_leaving.load(Ordering::Relaxed) {
             // Said once, it stays so.
             self.step(RosterEvent::Leave);
@@ -134,6 +129,49 @@ impl DiscoveryState {
         self.step(RosterEvent::Tick);
         self.dial();
         self.form();
+    }
+
+    /// Takes in what peers told and what happened to sessions.
+    fn take_in(&mut self) {
+        self.shared.discovery_bell.answer();
+        // In this order: whoever told something was there by then, and who goes says so before its
+        // session ends.
+        let Told { peers, floor } = self.shared.inbox.take();
+        for (peer, _) in peers.iter().filter(|(_, told)| told.has_left) {
+            self.gone(peer);
+        }
+        self.sessions();
+        if let Some(floor) = floor {
+            self.step(RosterEvent::Floor(floor));
+        }
+        for (from, told) in peers {
+            self.told(from, told);
+        }
+    }
+
+    fn told(&mut self, from: NodeId, told: FromPeer) {
+        let FromPeer { beat, view, disagrees, has_left: _ } = told;
+        if let Some(view) = view {
+            self.step(RosterEvent::ViewReceived { from: from.clone(), view });
+        }
+        if disagrees {
+            self.step(RosterEvent::Disagreed(from.clone()));
+        }
+        // Whose session has ended meanwhile is not heard any more.
+        let is_linked = self.shared.roster().links().any(|peer| *peer == from);
+        if let Some(beat) = beat.filter(|_| is_linked) {
+            self.step(RosterEvent::Heard { from, beat });
+        }
+    }
+
+    fn sessions(&mut self) {
+        loop {
+            match self.events.try_recv() {
+                Ok(event) => self.session(event),
+                Err(TryRecvError::Lagged(_)) => self.reconcile(),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            }
+        }
     }
 
     /// Begins a cluster, if this node looked for one and there is none. One that it cannot speak with
@@ -273,7 +311,9 @@ impl DiscoveryState {
         // Once there was another node, it may come back with what was deleted meanwhile.
         shared.gate.set_peers(shared.has_met.load(Ordering::Relaxed));
         shared.sight.store(Arc::new(Sight { view, beat }));
-        shared.keeper.tell(KeeperMsg::View);
+        if shared.keeper_bell.ring() {
+            shared.keeper.tell(KeeperMsg::View);
+        }
     }
 
     /// Pings every peer. One that leaves pings unanswered gets no more: it is silent already.
@@ -288,7 +328,7 @@ impl DiscoveryState {
             let (shared, ping) = (Arc::clone(shared), ping_of(&beat));
             tokio::spawn(async move {
                 if let Ok(Response::Pong(pong)) = link.ask(Request::Ping(ping)).await {
-                    shared.heard(link.peer().clone(), pong);
+                    shared.heard(link.peer(), pong);
                 }
                 drop(ticket);
             });
@@ -302,7 +342,7 @@ impl DiscoveryState {
         let mine = record_of(&shared.roster().view_for(peer));
         tokio::spawn(async move {
             if let Ok(Response::View(theirs)) = link.ask(Request::View(mine)).await {
-                shared.viewed(link.peer().clone(), theirs);
+                shared.viewed(link.peer(), theirs);
             }
         });
     }

@@ -8,18 +8,18 @@ use std::sync::atomic::Ordering;
 use futures_util::future::join_all;
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use super::Shared;
-use super::discovery::DiscoveryMsg;
 use super::mover::MoverMsg;
 use super::task::Task;
 use crate::clock;
 use crate::entry::{Millis, Version};
 use crate::error::Error;
 use crate::limits::{CLAIM_ANSWER_TIMEOUT, CLAIM_PAUSE, HANDOFF_TICK, LEASE};
-use crate::member::{Member, NodeId, RosterEvent};
+use crate::member::{Member, NodeId};
 use crate::partition::{Handoff, HandoffAction, HandoffEvent, PartitionMap, SLOTS, Slot, SlotSet};
 use crate::peer::message::{Claim, Claimed, Request, Response};
 use crate::router::{Routes, Source};
@@ -36,13 +36,20 @@ pub(super) enum KeeperMsg {
     /// A peer answered a claim, and this is the greatest version it knows.
     Answered(HandoffEvent, Version),
     /// A peer claims slots, and waits for what comes of it.
-    Claim(HandoffEvent, RpcReplyPort<Response>),
+    Claim(HandoffEvent, Claimant),
     /// A pass of the mover is over, and nothing is left of these slots.
     Cleared(u64, SlotSet),
     /// No write to the slots of this closing is under way any more.
     Closed(u64),
     /// Panic, for demonstrations.
     Crash,
+}
+
+/// Who waits for what comes of a claim.
+pub(super) struct Claimant {
+    reply: RpcReplyPort<Response>,
+    /// Its place among those who wait.
+    _place: OwnedSemaphorePermit,
 }
 
 // Never sent to another process.
@@ -71,7 +78,7 @@ struct Waiting {
     /// What was claimed.
     slots: SlotSet,
     residue: SlotSet,
-    reply: RpcReplyPort<Response>,
+    claimant: Claimant,
 }
 
 /// How the keeper is started.
@@ -82,15 +89,18 @@ pub(super) fn child(shared: &Arc<Shared>) -> ChildSpec {
     ChildSpec::of_actor("keeper", Kind::Keeper, &shared.keeper, &orders, make)
 }
 
-/// Puts the claim of a peer to the keeper.
+/// Puts the claim of a peer to the keeper. It is refused if too many wait.
 pub(super) async fn ask(
     shared: &Shared,
     from: NodeId,
     Claim { id, digest, slots }: Claim,
 ) -> Response {
     let Some(keeper) = shared.keeper.actor() else { return Response::ClaimRefused { id } };
+    let Ok(place) = Arc::clone(&shared.claims).try_acquire_owned() else {
+        return Response::ClaimRefused { id };
+    };
     let event = HandoffEvent::Claim { from, id, digest, slots };
-    let claim = |reply| KeeperMsg::Claim(event, reply);
+    let claim = |reply| KeeperMsg::Claim(event, Claimant { reply, _place: place });
     match keeper.call(claim, Some(CLAIM_ANSWER_TIMEOUT)).await {
         Ok(CallResult::Success(response)) => response,
         // It asks again.
@@ -138,7 +148,7 @@ impl Actor for KeeperActor {
             KeeperMsg::View => state.view_changed(),
             KeeperMsg::Handoff(event) => state.step(event, None),
             KeeperMsg::Answered(event, clock) => state.answered(event, clock),
-            KeeperMsg::Claim(event, reply) => state.step(event, Some(reply)),
+            KeeperMsg::Claim(event, claimant) => state.step(event, Some(claimant)),
             KeeperMsg::Cleared(pass, slots) => state.cleared(pass, slots),
             KeeperMsg::Closed(closing) => state.closed(closing),
             KeeperMsg::Crash => crash(),
@@ -153,6 +163,9 @@ fn crash() {
 
 impl KeeperState {
     fn tick(&mut self) {
+        if self.shared.keeper_bell.answer() {
+            self.view_changed();
+        }
         let gate = Arc::clone(&self.shared.gate);
         let now = clock::now();
         let is_over = gate.lease_end() < now;
@@ -172,6 +185,7 @@ impl KeeperState {
 
     /// Takes in what discovery sees; views that came in between are passed over.
     fn view_changed(&mut self) {
+        self.shared.keeper_bell.answer();
         let sight = self.shared.sight.load_full();
         let links = self.shared.transport().peers().into_iter().map(|peer| peer.id).collect();
         let seen = (sight.beat.digest, sight.view.epoch(), links);
@@ -202,7 +216,7 @@ impl KeeperState {
     }
 
     /// Steps the machine, has gate and routes follow it, and does what it wants done.
-    fn step(&mut self, event: HandoffEvent, reply: Option<RpcReplyPort<Response>>) {
+    fn step(&mut self, event: HandoffEvent, claimant: Option<Claimant>) {
         let claimed = match &event {
             HandoffEvent::Claim { slots, .. } => slots.clone(),
             _ => SlotSet::new(),
@@ -225,7 +239,7 @@ impl KeeperState {
         if is_view || !actions.iter().all(is_quiet) {
             self.follow(&left);
         }
-        self.act(actions, &claimed, reply);
+        self.act(actions, &claimed, claimant);
         if !self.shared.handoff().residue().is_empty() {
             self.shared.mover.tell(MoverMsg::Work);
         }
@@ -238,7 +252,7 @@ impl KeeperState {
         &mut self,
         actions: Vec<HandoffAction>,
         claimed: &SlotSet,
-        mut reply: Option<RpcReplyPort<Response>>,
+        mut claimant: Option<Claimant>,
     ) {
         for action in actions {
             match action {
@@ -246,21 +260,20 @@ impl KeeperState {
                     self.claim(&to, id, digest, slots);
                 }
                 HandoffAction::Refuse { to, id } => {
-                    if let Some(reply) = reply.take() {
+                    if let Some(claimant) = claimant.take() {
                         // Whoever asked may have given up, and asks again.
-                        let _ = reply.send(Response::ClaimRefused { id });
+                        let _ = claimant.reply.send(Response::ClaimRefused { id });
                     }
-                    let event = RosterEvent::Disagreed(to);
-                    self.shared.discovery.tell(DiscoveryMsg::Roster(event));
+                    self.shared.told(&to, |told| told.disagrees = true);
                 }
                 HandoffAction::Close(slots) => {
                     info!(slots = slots.len(), "gave slots away");
                     self.close(&slots);
                 }
                 HandoffAction::Answer { to: _, id, residue } => {
-                    if let Some(reply) = reply.take() {
+                    if let Some(claimant) = claimant.take() {
                         let slots = claimed.clone();
-                        self.waiting.push(Waiting { id, slots, residue, reply });
+                        self.waiting.push(Waiting { id, slots, residue, claimant });
                     }
                 }
                 HandoffAction::Open(slots) => info!(slots = slots.len(), "took slots over"),
@@ -294,16 +307,16 @@ impl KeeperState {
     /// Answers the claims of whose slots nothing is under way.
     fn answer(&mut self) {
         let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.retain(|waiting| !waiting.reply.is_closed());
-        for Waiting { id, slots, residue, reply } in waiting {
+        waiting.retain(|waiting| !waiting.claimant.reply.is_closed());
+        for Waiting { id, slots, residue, claimant } in waiting {
             if self.closing.values().any(|closing| !closing.and(&slots).is_empty()) {
-                self.waiting.push(Waiting { id, slots, residue, reply });
+                self.waiting.push(Waiting { id, slots, residue, claimant });
                 continue;
             }
             let shards = self.shared.router.shards().iter();
             let clock = shards.map(Shard::version).max().unwrap_or_default().0;
             // As above.
-            let _ = reply.send(Response::Claimed(Claimed { id, residue, clock }));
+            let _ = claimant.reply.send(Response::Claimed(Claimed { id, residue, clock }));
         }
     }
 
@@ -320,8 +333,7 @@ impl KeeperState {
                 Ok(Response::ClaimRefused { id }) => {
                     let event = HandoffEvent::Refused { from: from.clone(), id };
                     shared.keeper.tell(KeeperMsg::Handoff(event));
-                    let event = RosterEvent::Disagreed(from);
-                    shared.discovery.tell(DiscoveryMsg::Roster(event));
+                    shared.told(&from, |told| told.disagrees = true);
                 }
                 // The machine makes it again.
                 Ok(_) | Err(_) => debug!(%from, "a claim was not answered"),
@@ -386,4 +398,91 @@ impl KeeperState {
 /// Waits until all that was sent to the writers before is done.
 async fn barrier(shards: &[Shard]) -> Result<(), Error> {
     join_all(shards.iter().map(Shard::barrier)).await.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cluster::Cluster;
+    use crate::limits::{CLAIMS_WAITING_MAX, TABLE_BYTES_MIN};
+    use crate::member::{Boot, NodeName, Standing, View};
+    use crate::router::Router;
+    use crate::shard::Gate;
+    use crate::table::{Table, TableConfig};
+
+    /// A keeper that does not get to anything.
+    struct Busy;
+
+    impl Actor for Busy {
+        type Msg = KeeperMsg;
+        type State = ();
+        type Arguments = ();
+
+        async fn pre_start(
+            &self,
+            _me: ActorRef<KeeperMsg>,
+            (): (),
+        ) -> Result<(), ActorProcessingErr> {
+            Ok(())
+        }
+
+        async fn handle(
+            &self,
+            _me: ActorRef<KeeperMsg>,
+            _message: KeeperMsg,
+            (): &mut (),
+        ) -> Result<(), ActorProcessingErr> {
+            std::future::pending().await
+        }
+    }
+
+    fn node(name: &str, boot: u64) -> NodeId {
+        NodeId { name: NodeName::new(name).unwrap(), boot: Boot(boot) }
+    }
+
+    fn cluster() -> Cluster {
+        let me = Member {
+            id: node("a", 1),
+            addr: String::new(),
+            http: String::new(),
+            incarnation: 1,
+            standing: Standing::Alive,
+            weight: 1,
+        };
+        let gate = Arc::new(Gate::default());
+        let routes = Routes::alone(&View::new(1, [me.clone()]));
+        let table = Table::new(&TableConfig::new(TABLE_BYTES_MIN));
+        let (shard, _) = Shard::new(0, table, Arc::clone(&gate));
+        let router = Router::new(vec![shard], Arc::clone(&gate), routes);
+        Cluster::new(me, vec![], router, gate)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn claims_over_the_limit_are_refused_at_once() {
+        let shared = cluster().shared;
+        let (keeper, busy) = Actor::spawn(None, Busy, ()).await.unwrap();
+        shared.keeper.set(keeper.clone());
+        let claim = |id| {
+            let shared = Arc::clone(&shared);
+            async move { ask(&shared, node("b", 2), id, 0, SlotSet::new()).await }
+        };
+        let waiting: Vec<_> =
+            (0..CLAIMS_WAITING_MAX as u64).map(|id| tokio::spawn(claim(id))).collect();
+        while 0 < shared.claims.available_permits() {
+            tokio::task::yield_now().await;
+        }
+        let began = tokio::time::Instant::now();
+        assert_eq!(claim(9_999).await, Response::ClaimRefused { id: 9_999 });
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        // Who has given up is still in the mailbox, and so is its place.
+        for (id, claim) in (0..).zip(waiting) {
+            assert_eq!(claim.await.unwrap(), Response::ClaimRefused { id });
+        }
+        assert_eq!(shared.claims.available_permits(), 0);
+        keeper.kill();
+        drop(busy.await);
+        assert_eq!(shared.claims.available_permits(), CLAIMS_WAITING_MAX);
+    }
 }

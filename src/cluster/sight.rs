@@ -11,9 +11,8 @@ use tokio::time::timeout;
 
 use super::Shared;
 use super::dials::{Ending, Place};
-use super::discovery::DiscoveryMsg;
 use crate::limits::{COUNT_MAX, PINGS_UNANSWERED_MAX, RESOLVE_TIMEOUT, RESOLVED_ADDRS_MAX};
-use crate::member::{Heartbeat, Member, NameTaken, NodeId, Roster, RosterEvent, View};
+use crate::member::{Heartbeat, Member, NameTaken, NodeId, Roster, View};
 use crate::peer::message::{MemberRecord, Ping, Response, ViewRecord};
 use crate::peer::{DialError, HelloError, Refused};
 
@@ -64,30 +63,30 @@ impl Drop for Ticket {
 
 impl Shared {
     /// Answers a sign of life with one.
-    pub(super) fn ping(&self, from: NodeId, ping: Ping) -> Response {
+    pub(super) fn ping(&self, from: &NodeId, ping: Ping) -> Response {
         self.heard(from, ping);
         Response::Pong(ping_of(&self.sight.load().beat))
     }
 
     /// Takes in a sign of life.
-    pub(super) fn heard(&self, from: NodeId, ping: Ping) {
+    pub(super) fn heard(&self, from: &NodeId, ping: Ping) {
         let Ping { digest, epoch, hears } = ping;
         let beat = Heartbeat { digest, epoch, hears: hears.into() };
-        self.discovery.tell(DiscoveryMsg::Roster(RosterEvent::Heard { from, beat }));
+        self.told(from, |told| told.beat = Some(beat));
     }
 
     /// Answers a view with ours.
-    pub(super) fn view(&self, from: NodeId, theirs: ViewRecord) -> Response {
-        let mine = record_of(&self.roster().view_for(&from));
+    pub(super) fn view(&self, from: &NodeId, theirs: ViewRecord) -> Response {
+        let mine = record_of(&self.roster().view_for(from));
         self.viewed(from, theirs);
         Response::View(mine)
     }
 
     /// Takes in a view.
-    pub(super) fn viewed(&self, from: NodeId, theirs: ViewRecord) {
+    pub(super) fn viewed(&self, from: &NodeId, theirs: ViewRecord) {
         let members = theirs.members.into_iter().filter_map(member_of);
         let view = View::new(theirs.epoch.min(COUNT_MAX), members);
-        self.discovery.tell(DiscoveryMsg::Roster(RosterEvent::ViewReceived { from, view }));
+        self.told(from, |told| told.add_view(view));
     }
 
     /// The member without a session that should be at `addr`.
@@ -132,8 +131,8 @@ impl Shared {
     async fn dial(&self, addr: SocketAddr) -> Ending {
         match self.transport().dial(addr).await {
             Ok(dialed) => {
-                let floor = RosterEvent::Floor(dialed.floor);
-                self.discovery.tell(DiscoveryMsg::Roster(floor));
+                self.inbox.put_floor(dialed.floor);
+                self.wake_discovery();
                 Ending::Connected(dialed.peer.id)
             }
             Err(DialError::Hello(HelloError::Here(refused) | HelloError::There(refused)))

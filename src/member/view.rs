@@ -162,6 +162,14 @@ impl View {
         self.members.values()
     }
 
+    /// Adds what another view says, as if both had come at once.
+    pub fn merge(&mut self, theirs: &Self) {
+        self.raise_epoch(theirs.epoch);
+        for member in self.news_of(theirs) {
+            self.put(Arc::clone(member));
+        }
+    }
+
     /// The records of `theirs` that stand against ours, or whose names are unknown here.
     pub(super) fn news_of<'a>(&self, theirs: &'a Self) -> Vec<&'a Arc<Member>> {
         let mut ours = self.members.iter().peekable();
@@ -237,6 +245,19 @@ mod tests {
         let back = View::new(0, records.into_iter().rev());
         assert_eq!(forth, back);
         assert_eq!(forth.get(&NodeName::new("a").unwrap()).unwrap().id.boot, Boot(2));
+    }
+
+    #[test]
+    fn views_that_are_merged_say_what_all_their_records_say() {
+        let records = [
+            member("a", 1, 5, Standing::Alive),
+            member("b", 1, 5, Standing::Gone),
+            member("a", 1, 6, Standing::Alive),
+            member("b", 1, 5, Standing::Alive),
+        ];
+        let mut merged = View::new(3, records[..2].iter().cloned());
+        merged.merge(&View::new(2, records[2..].iter().cloned()));
+        assert_eq!(merged, View::new(3, records));
     }
 
     #[test]
