@@ -9,6 +9,7 @@ mod dials;
 mod discovery;
 mod inbox;
 mod keeper;
+mod message;
 mod mover;
 mod report;
 mod sight;
@@ -42,10 +43,8 @@ use crate::shard::{Gate, Transfer};
 use crate::supervision::{Post, Supervisor};
 
 use dials::Dials;
-use discovery::DiscoveryMsg;
 use inbox::{Bell, FromPeer, Inbox};
-use keeper::KeeperMsg;
-use mover::MoverMsg;
+use message::{DiscoveryMsg, KeeperMsg, MoverMsg};
 use sight::Sight;
 
 pub use report::{ClusterReport, MemberReport, PeerReport};

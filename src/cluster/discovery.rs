@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 use super::Shared;
 use super::dials::{Ending, Place};
 use super::inbox::{FromPeer, Told};
-use super::keeper::KeeperMsg;
+use super::message::{DiscoveryMsg, KeeperMsg};
 use super::sight::{Sight, Unanswered, ping_of, record_of};
 use super::task::Task;
 use crate::limits::{FORM_AFTER, MEMBER_TICK, WAITING_LOG_PAUSE};
@@ -21,22 +21,6 @@ use crate::member::{Member, NodeId, RosterAction, RosterEvent, Standing, View};
 use crate::peer::TransportEvent;
 use crate::peer::message::{Request, Response};
 use crate::supervision::{ChildSpec, Kind, Orders};
-
-pub(super) enum DiscoveryMsg {
-    /// Time has passed.
-    Tick,
-    /// Peers have told something, or something happened to sessions.
-    Wake,
-    /// This node has left.
-    Left,
-    /// An attempt is over.
-    Tried(Place, Ending),
-    /// Panic, for demonstrations.
-    Crash,
-}
-
-// Never sent to another process.
-impl ractor::Message for DiscoveryMsg {}
 
 struct DiscoveryActor;
 

@@ -7,13 +7,12 @@ use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
 use ractor::rpc::CallResult;
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use tokio::sync::OwnedSemaphorePermit;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use super::Shared;
-use super::mover::MoverMsg;
+use super::message::{Claimant, KeeperMsg, MoverMsg};
 use super::task::Task;
 use crate::clock;
 use crate::entry::{Millis, Version};
@@ -25,35 +24,6 @@ use crate::peer::message::{Claim, Claimed, Request, Response};
 use crate::router::{Routes, Source};
 use crate::shard::{Passage, Shard};
 use crate::supervision::{ChildSpec, Kind, Orders};
-
-pub(super) enum KeeperMsg {
-    /// Time has passed.
-    Tick,
-    /// Discovery sees other members, or others of them can be reached.
-    View,
-    /// Something happened to the handoff.
-    Handoff(HandoffEvent),
-    /// A peer answered a claim, and this is the greatest version it knows.
-    Answered(HandoffEvent, Version),
-    /// A peer claims slots, and waits for what comes of it.
-    Claim(HandoffEvent, Claimant),
-    /// A pass of the mover is over, and nothing is left of these slots.
-    Cleared(u64, SlotSet),
-    /// No write to the slots of this closing is under way any more.
-    Closed(u64),
-    /// Panic, for demonstrations.
-    Crash,
-}
-
-/// Who waits for what comes of a claim.
-pub(super) struct Claimant {
-    reply: RpcReplyPort<Response>,
-    /// Its place among those who wait.
-    _place: OwnedSemaphorePermit,
-}
-
-// Never sent to another process.
-impl ractor::Message for KeeperMsg {}
 
 struct KeeperActor;
 
@@ -100,7 +70,7 @@ pub(super) async fn ask(
         return Response::ClaimRefused { id };
     };
     let event = HandoffEvent::Claim { from, id, digest, slots };
-    let claim = |reply| KeeperMsg::Claim(event, Claimant { reply, _place: place });
+    let claim = |reply| KeeperMsg::Claim(event, Claimant::new(reply, place));
     match keeper.call(claim, Some(CLAIM_ANSWER_TIMEOUT)).await {
         Ok(CallResult::Success(response)) => response,
         // It asks again.
@@ -455,7 +425,7 @@ mod tests {
         let routes = Routes::alone(&View::new(1, [me.clone()]));
         let table = Table::new(&TableConfig::new(TABLE_BYTES_MIN));
         let (shard, _) = Shard::new(0, table, Arc::clone(&gate));
-        let router = Router::new(vec![shard], Arc::clone(&gate), routes);
+        let router = Router::new(me.id.clone(), vec![shard], Arc::clone(&gate), routes);
         Cluster::new(me, vec![], router, gate)
     }
 
@@ -466,7 +436,10 @@ mod tests {
         shared.keeper.set(keeper.clone());
         let claim = |id| {
             let shared = Arc::clone(&shared);
-            async move { ask(&shared, node("b", 2), id, 0, SlotSet::new()).await }
+            async move {
+                let claim = Claim { id, digest: 0, slots: SlotSet::new() };
+                ask(&shared, node("b", 2), claim).await
+            }
         };
         let waiting: Vec<_> =
             (0..CLAIMS_WAITING_MAX as u64).map(|id| tokio::spawn(claim(id))).collect();

@@ -15,7 +15,7 @@ use tokio::task::{JoinSet, yield_now};
 use tracing::{debug, info};
 
 use super::Shared;
-use super::keeper::KeeperMsg;
+use super::message::{KeeperMsg, MoverMsg, Passed};
 use super::task::Task;
 use crate::clock;
 use crate::limits::{
@@ -32,20 +32,6 @@ use crate::shard::{Shard, Transfer};
 use crate::supervision::{ChildSpec, Kind, Orders};
 use crate::table::Cursor;
 
-pub(super) enum MoverMsg {
-    /// There may be something to move.
-    Work,
-    /// The pass under way is over.
-    Passed(Passed),
-    /// It may be tried again what could not be moved.
-    Rested,
-    /// Panic, for demonstrations.
-    Crash,
-}
-
-// Never sent to another process.
-impl ractor::Message for MoverMsg {}
-
 struct MoverActor;
 
 struct MoverState {
@@ -56,16 +42,6 @@ struct MoverState {
     is_resting: bool,
     /// How long it waits if this one is in vain.
     pause: Duration,
-}
-
-/// What came of a pass.
-pub(super) struct Passed {
-    /// Nothing is left of these slots.
-    cleared: SlotSet,
-    /// Entries that were taken.
-    moved: u64,
-    /// Entries that were not.
-    left: u64,
 }
 
 /// How the mover is started.

@@ -59,7 +59,7 @@ impl<Msg: ractor::Message> Post<Msg> {
     }
 
     /// Says which actor it is from now on.
-    pub(super) fn set(&self, actor: ActorRef<Msg>) {
+    pub(crate) fn set(&self, actor: ActorRef<Msg>) {
         self.0.store(Arc::new(Holder::Actor(actor)));
     }
 
