@@ -12,11 +12,12 @@ use tokio::time::Instant;
 
 use crate::clock;
 use crate::cluster::Cluster;
-use crate::command::{Command, Condition, NextId, Put, Reply, Stored};
+use crate::command::{Command, Condition, CountKeys, NextId, NodeReply, Nodes, Put, Reply, Stored};
 use crate::entry::{Entry, Key};
 use crate::error::Error;
 use crate::limits::{BATCH_COMMANDS_MAX, ID_ATTEMPTS_MAX, ID_SEARCH_TIMEOUT};
 use crate::member::{NodeId, NodeName};
+use crate::partition::Slot;
 use crate::router::Router;
 use crate::supervision::Supervisor;
 
@@ -143,6 +144,19 @@ impl Cache {
             }
         }
         Err(Error::IdsTaken { attempts: ID_ATTEMPTS_MAX })
+    }
+
+    /// How many keys each node has, in all or of one slot; `None` for a node that does not say so in
+    /// time.
+    pub async fn count_keys(&self, slot: Option<Slot>) -> Vec<(NodeName, Option<u64>)> {
+        let count = CountKeys { slot, nodes: Nodes::Every };
+        let counted = self.run_one(count.into()).await;
+        let Ok(Reply::Many(replies)) = counted else { return vec![] };
+        let number = |NodeReply { node, reply }| match reply {
+            Ok(Reply::Number(keys)) => (node, Some(keys)),
+            Ok(_) | Err(_) => (node, None),
+        };
+        replies.into_iter().map(number).collect()
     }
 
     /// The name of this node.

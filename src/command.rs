@@ -5,6 +5,7 @@
 //! `shard/apply/`, which says what is done. The list in [`with_verbs`] is what both are made from.
 
 mod condition;
+mod count_keys;
 mod delete;
 mod get;
 mod next_id;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::entry::{Key, Slot};
 
 pub use condition::Condition;
+pub use count_keys::{CountKeys, Nodes};
 pub use delete::Delete;
 pub use get::Get;
 pub use next_id::NextId;
@@ -79,6 +81,7 @@ macro_rules! with_verbs {
             Put
             Delete
             NextId
+            CountKeys
         }
     };
 }

@@ -1,5 +1,7 @@
 //! How the node is, as plain data for `/status`, `/explain` and `/metrics`.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::Cache;
@@ -92,6 +94,8 @@ pub struct MemberStatus {
     pub http: Option<String>,
     pub state: MemberState,
     pub slots: u16,
+    /// Keys it has; null if it did not say so in time.
+    pub keys: Option<u64>,
     pub heard_ms: Option<u64>,
 }
 
@@ -161,6 +165,8 @@ pub struct Explanation {
     pub bytes: Option<usize>,
     /// Milliseconds until the entry ends; null for never.
     pub ttl_ms: Option<u64>,
+    /// Keys each node has of the slot; null for one that did not say so in time.
+    pub slot_keys: BTreeMap<String, Option<u64>>,
 }
 
 impl Cache {
@@ -203,6 +209,17 @@ impl Cache {
         }
     }
 
+    /// How this node is, with how many keys each node has: all of them are asked.
+    pub async fn status_with_keys(&self) -> Status {
+        let counts = self.count_keys(None).await;
+        let mut status = self.status();
+        for member in &mut status.cluster.members {
+            let count = counts.iter().find(|(node, _)| node.as_str() == member.node);
+            member.keys = count.and_then(|(_, keys)| *keys);
+        }
+        status
+    }
+
     fn cluster(&self) -> ClusterStatus {
         let Some(cluster) = &self.inner.cluster else {
             return ClusterStatus {
@@ -220,6 +237,7 @@ impl Cache {
             http: (!member.http.is_empty()).then_some(member.http),
             state: MemberState::from(state),
             slots,
+            keys: None,
             heard_ms,
         };
         let members = members.into_iter().map(member).collect();
@@ -239,13 +257,14 @@ impl Cache {
             http: None,
             state,
             slots: SLOTS,
+            keys: None,
             heard_ms: Some(0),
         }
     }
 
     /// Where `key` is, whether it is there, and why not.
-    #[must_use]
-    pub fn explain(&self, key: &Key) -> Explanation {
+    pub async fn explain(&self, key: &Key) -> Explanation {
+        let counts = self.count_keys(Some(key.slot())).await;
         let now = clock::now();
         let router = &self.inner.router;
         let slot = key.slot();
@@ -266,6 +285,7 @@ impl Cache {
             version: entry.as_ref().map(|entry| entry.version.to_string()),
             bytes: entry.as_ref().map(|entry| entry.value.len()),
             ttl_ms: entry.as_ref().and_then(|entry| entry.expires_at).map(left_ms),
+            slot_keys: counts.into_iter().map(|(node, keys)| (node.to_string(), keys)).collect(),
         }
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Key, MediaType, Namespace, Tags};
+use super::{Key, MediaType, Namespace, SLOTS, Slot, Tags};
 use crate::limits::MEDIA_TYPE_BYTES_MAX;
 
 /// Bytes that are written in one piece: `with = "octets"`.
@@ -80,6 +80,22 @@ impl<'de> Deserialize<'de> for MediaType {
             }
             Media::Other(name) => Self::Other(Bytes::copy_from_slice(name)),
         })
+    }
+}
+
+impl Serialize for Slot {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u16(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Slot {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let slot = u16::deserialize(deserializer)?;
+        match slot < SLOTS {
+            true => Ok(Self(slot)),
+            false => Err(D::Error::custom("there is no such slot")),
+        }
     }
 }
 

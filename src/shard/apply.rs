@@ -1,5 +1,6 @@
 //! What is done for each verb: a file each.
 
+mod count_keys;
 mod delete;
 mod get;
 mod next_id;

@@ -45,12 +45,14 @@ fn inspection(context: &Context) -> BoxedFilter<(Response,)> {
     };
     let is_ready = asked("readyz")
         .map(|method: Method, of: Context| shown(operations::ready(&method, &of.cache)));
-    let status = asked("status")
-        .map(|method: Method, of: Context| shown(operations::status(&method, &of.cache)));
-    let explain =
-        asked("explain").and(query()).map(|method: Method, of: Context, query: String| {
-            shown(operations::explain(&method, &query, &of.cache))
-        });
+    let status = asked("status").then(|method: Method, of: Context| async move {
+        shown(operations::status(&method, &of.cache).await)
+    });
+    let explain = asked("explain").and(query()).then(
+        |method: Method, of: Context, query: String| async move {
+            shown(operations::explain(&method, &query, &of.cache).await)
+        },
+    );
     let metrics = asked("metrics").map(|method: Method, of: Context| {
         shown(metrics::answer(&method, &of.cache, &of.counts, &of.places))
     });

@@ -27,9 +27,9 @@ pub(super) fn ready(method: &Method, cache: &Cache) -> Result<Response, Refusal>
 }
 
 /// `/status`.
-pub(super) fn status(method: &Method, cache: &Cache) -> Result<Response, Refusal> {
+pub(super) async fn status(method: &Method, cache: &Cache) -> Result<Response, Refusal> {
     only_get(method)?;
-    Ok(json(StatusCode::OK, &cache.status()))
+    Ok(json(StatusCode::OK, &cache.status_with_keys().await))
 }
 
 /// `/supervision`: the live tree.
@@ -39,14 +39,18 @@ pub(super) fn supervision(method: &Method, cache: &Cache) -> Result<Response, Re
 }
 
 /// `/explain?key=K`.
-pub(super) fn explain(method: &Method, query: &str, cache: &Cache) -> Result<Response, Refusal> {
+pub(super) async fn explain(
+    method: &Method,
+    query: &str,
+    cache: &Cache,
+) -> Result<Response, Refusal> {
     only_get(method)?;
     let Some(name) = Params::new(query).single("key")? else {
         return Err(Refusal::bad_request("key is missing; allowed: ?key=K"));
     };
     let key = Key::new(Bytes::copy_from_slice(name.as_bytes()))
         .map_err(|reason| Refusal::bad_request(reason.to_string()))?;
-    Ok(json(StatusCode::OK, &cache.explain(&key)))
+    Ok(json(StatusCode::OK, &cache.explain(&key).await))
 }
 
 /// `/supervision/{child}/crash`: panics that actor, where the node was started for it.
