@@ -5,6 +5,7 @@
 
 mod status;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -12,10 +13,12 @@ use tokio::time::Instant;
 
 use crate::clock;
 use crate::cluster::Cluster;
-use crate::command::{Command, Condition, CountKeys, NextId, NodeReply, Nodes, Put, Reply, Stored};
+use crate::command::{
+    Command, Condition, CountKeys, DeleteMany, NextId, NodeReply, Nodes, Put, Reply, Stored,
+};
 use crate::entry::{Entry, Key};
 use crate::error::Error;
-use crate::limits::{BATCH_COMMANDS_MAX, ID_ATTEMPTS_MAX, ID_SEARCH_TIMEOUT};
+use crate::limits::{BATCH_COMMANDS_MAX, DELETE_KEYS_MAX, ID_ATTEMPTS_MAX, ID_SEARCH_TIMEOUT};
 use crate::member::{NodeId, NodeName};
 use crate::partition::Slot;
 use crate::router::Router;
@@ -144,6 +147,28 @@ impl Cache {
             }
         }
         Err(Error::IdsTaken { attempts: ID_ATTEMPTS_MAX })
+    }
+
+    /// Deletes several entries, those of one slot at once or not at all, and returns how many there
+    /// were.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] of the first slot whose entries were not deleted; those of other slots may be. It can
+    /// be asked for again.
+    pub async fn delete_many(&self, keys: Vec<Key>) -> Result<u64, Error> {
+        let mut by_slot: BTreeMap<Slot, Vec<Key>> = BTreeMap::new();
+        for key in keys {
+            by_slot.entry(key.slot()).or_default().push(key);
+        }
+        let parts = by_slot.values().flat_map(|keys| keys.chunks(DELETE_KEYS_MAX));
+        // Each part is of one slot, not empty and not too long.
+        let commands = parts.filter_map(|keys| DeleteMany::new(keys.to_vec()).ok());
+        let replies = self.run(commands.map(Command::from).collect()).await?;
+        replies.into_iter().try_fold(0, |deleted, reply| match reply? {
+            Reply::Number(more) => Ok(deleted + more),
+            _ => Ok(deleted),
+        })
     }
 
     /// How many keys each node has, in all or of one slot; `None` for a node that does not say so in

@@ -7,6 +7,7 @@
 mod condition;
 mod count_keys;
 mod delete;
+mod delete_many;
 mod get;
 mod next_id;
 mod put;
@@ -19,6 +20,7 @@ use crate::entry::{Key, Slot};
 pub use condition::Condition;
 pub use count_keys::{CountKeys, Nodes};
 pub use delete::Delete;
+pub use delete_many::{DeleteMany, NotOneSlot};
 pub use get::Get;
 pub use next_id::NextId;
 pub use put::Put;
@@ -82,6 +84,7 @@ macro_rules! with_verbs {
             Delete
             NextId
             CountKeys
+            DeleteMany
         }
     };
 }

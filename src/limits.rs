@@ -150,6 +150,9 @@ pub const TOMBSTONE_TTL: Duration = Duration::from_secs(60);
 /// Commands in one call of the facade.
 pub const BATCH_COMMANDS_MAX: usize = 10_000;
 
+/// Keys that are deleted together.
+pub const DELETE_KEYS_MAX: usize = 1_024;
+
 /// Pause between two pieces of background work of a shard, while it has any.
 pub const SHARD_TICK: Duration = Duration::from_millis(250);
 

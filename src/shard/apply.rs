@@ -2,6 +2,7 @@
 
 mod count_keys;
 mod delete;
+mod delete_many;
 mod get;
 mod next_id;
 mod put;

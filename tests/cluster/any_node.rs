@@ -172,3 +172,25 @@ fn what_was_to_expire_or_was_deleted_stays_so_when_it_moves() {
     );
     assert!(lived < ttl + Duration::from_secs(1), "{lived:?}");
 }
+
+#[test]
+fn keys_are_counted_on_every_node_and_deleted_together_from_any() {
+    let members = cluster(["a", "b", "c"]);
+    for n in 0..60 {
+        members[n % 3].put(&format!("{{t{}}}{n}", n % 5), n as u64).unwrap();
+    }
+    let counted = |member: &Member| {
+        let status = member.get("/status").json();
+        let members = status["cluster"]["members"].as_array().unwrap();
+        members.iter().map(|member| member["keys"].as_u64().unwrap()).sum::<u64>()
+    };
+    assert!(members.iter().all(|member| counted(member) == 60));
+    let explained = members[1].get("/explain?key=%7Bt3%7D").json();
+    let of_slot = explained["slot_keys"].as_object().unwrap();
+    assert_eq!(of_slot.values().filter_map(|keys| keys.as_u64()).sum::<u64>(), 12);
+    assert_eq!(of_slot[explained["owner"].as_str().unwrap()], 12);
+    let keys: String = (0..70).map(|n| format!("&key=%7Bt{}%7D{n}", n % 5)).collect();
+    let deleted = members[2].client().request("DELETE", &format!("/v1/default?{}", &keys[1..]), "");
+    assert_eq!((deleted.status, deleted.json()["deleted"].as_u64()), (200, Some(60)));
+    assert!(members.iter().all(|member| counted(member) == 0));
+}

@@ -163,3 +163,23 @@ fn a_value_put_with_a_time_to_live_from_the_command_line_ends() {
     assert_eq!(wrong.status.code(), Some(3));
     assert!(String::from_utf8(wrong.stderr).unwrap().contains("ttl is soon; allowed:"));
 }
+
+#[test]
+fn several_keys_are_deleted_with_one_request() {
+    let node = Node::start(&[]);
+    let mut client = node.client();
+    for n in 0..20 {
+        assert_eq!(client.request("PUT", &format!("/v1/site/k{n}"), "x").status, 201);
+    }
+    let keys: String = (0..30).map(|n| format!("&key=k{n}")).collect();
+    let deleted = client.request("DELETE", &format!("/v1/site?{}", &keys[1..]), "");
+    assert_eq!((deleted.status, deleted.json()), (200, json!({ "deleted": 20 })));
+    assert_eq!(client.request("GET", "/v1/site/k7", "").status, 404);
+    for (target, message) in [
+        ("/v1/site", "key is missing; allowed: ?key=K&key=L"),
+        ("/v1/site?kye=a", "parameter kye is unknown; allowed: key"),
+    ] {
+        let refused = client.request("DELETE", target, "");
+        assert_eq!((refused.status, &*refused.message()), (400, message));
+    }
+}

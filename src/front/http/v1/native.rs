@@ -1,5 +1,6 @@
 //! The native API: any bytes under `/v1/{namespace}/{key…}`, with a media type and a time to live.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -16,8 +17,8 @@ use super::range::{Range, Ranged};
 use crate::cache::Cache;
 use crate::clock;
 use crate::command::{Command, Condition, Delete, Put, Reply, Stored};
-use crate::entry::{Entry, Key, MediaType, Millis, Namespace, Version};
-use crate::front::http::serve::{Kept, Params, Parts, Refusal, read};
+use crate::entry::{Entry, Key, MediaType, Millis, NameError, Namespace, Version};
+use crate::front::http::serve::{Kept, Params, Parts, Refusal, raw_json, read};
 use crate::limits::{MEDIA_TYPE_BYTES_MAX, TTL_MAX};
 
 const NODE: HeaderName = HeaderName::from_static("smache-node");
@@ -65,8 +66,12 @@ impl Native {
         S: Stream<Item = Result<B, warp::Error>> + Send,
         B: Buf,
     {
-        let key = key_of(namespace, path)?;
         let params = Params::new(&parts.query);
+        if path.is_empty() && parts.method == Method::DELETE {
+            refuse_not_yet(headers)?;
+            return self.delete_many(namespace, params).await;
+        }
+        let key = key_of(namespace, path)?;
         match parts.method {
             Method::GET | Method::HEAD => {
                 params.only(&[])?;
@@ -175,6 +180,23 @@ impl Native {
         }
     }
 
+    /// `DELETE /v1/{namespace}?key=a&key=b`: several entries of any nodes, those of one slot at once.
+    async fn delete_many(&self, namespace: &str, params: Params<'_>) -> Result<Response, Refusal> {
+        params.only(&["key"])?;
+        let named = params.all("key")?;
+        if named.is_empty() {
+            return Err(Refusal::bad_request("key is missing; allowed: ?key=K&key=L"));
+        }
+        let wrong = |reason: NameError| Refusal::bad_request(reason.to_string());
+        let namespace = Namespace::new(namespace).map_err(wrong)?;
+        let key = |name: &Cow<'_, str>| {
+            Key::in_namespace(namespace.clone(), name.as_bytes().to_vec()).map_err(wrong)
+        };
+        let keys = named.iter().map(key).collect::<Result<Vec<_>, _>>()?;
+        let deleted = self.cache.delete_many(keys).await?;
+        Ok(raw_json(StatusCode::OK, format!("{{\"deleted\":{deleted}}}")))
+    }
+
     /// The node that owns a key.
     fn owner_of(&self, key: &Key) -> HeaderValue {
         let other = self.cache.other_owner(key);
@@ -206,7 +228,7 @@ impl Native {
 
 /// The key a path names: the rest of it after the namespace, percent-decoded, slashes included.
 fn key_of(namespace: &str, path: &str) -> Result<Key, Refusal> {
-    let wrong = |reason: crate::entry::NameError| Refusal::bad_request(reason.to_string());
+    let wrong = |reason: NameError| Refusal::bad_request(reason.to_string());
     let namespace = Namespace::new(namespace).map_err(wrong)?;
     let bytes: Vec<u8> = percent_decode_str(path).collect();
     Key::in_namespace(namespace, bytes).map_err(wrong)
