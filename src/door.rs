@@ -1,9 +1,9 @@
-//! A door for any protocol: a listener, places, the phases in which it closes, and an accept loop that
-//! is supervised.
+//! A door for any protocol: a listener, places, the phases in which it closes, and an accept loop
+//! that is supervised.
 //!
 //! A protocol says how one connection is served and what one is told for which there is no place;
-//! everything else is the same for all of them. The listener belongs to the node, so that a door that is
-//! started again goes on with the same port, and open connections do not notice.
+//! everything else is the same for all of them. The listener belongs to the node, so that a door
+//! that is started again goes on with the same port, and open connections do not notice.
 
 mod actor;
 mod phase;
@@ -38,13 +38,13 @@ pub struct Door {
 
 /// What a protocol does with connections.
 pub trait Protocol: Send + Sync + 'static {
-    /// Serves a connection until the client, a deadline or the door ends it: it closes with the next
-    /// answer while the door is leaving, without a request under way once it drains, and at once when the
-    /// door is closed.
+    /// Serves a connection until the client, a deadline or the door ends it: it closes with the
+    /// next answer while the door is leaving, without a request under way once it drains, and at
+    /// once when the door is closed.
     fn serve(&self, stream: TcpStream, phases: Phases) -> Serving;
 
-    /// Tells a client that there is no place for its connection, whatever it asks, and closes that once
-    /// the client had time to read it.
+    /// Tells a client that there is no place for its connection, whatever it asks, and closes that
+    /// once the client had time to read it.
     fn refuse(&self, stream: TcpStream) -> Serving;
 }
 
@@ -121,8 +121,8 @@ impl Door {
         self.shared.listener.addr
     }
 
-    /// Has clients go elsewhere: each connection closes with its next answer, so that no request meets
-    /// one that is being closed.
+    /// Has clients go elsewhere: each connection closes with its next answer, so that no request
+    /// meets one that is being closed.
     pub fn leave(&self) {
         self.shared.phases.enter(Phase::Leaving);
     }

@@ -2,7 +2,11 @@
 //!
 //! One-for-one: a child that ends is started again and its siblings are left alone. Restarts have a
 //! budget; past it something is wrong that restarting does not mend, so that the supervisor reports
-//! it and the node ends instead of pretending to work.
+//! it and the node ends instead of pretending to work. The supervisor waits for no child, so that
+//! one that hangs keeps no other from being restarted.
+//!
+//! A child is described by its [`ChildSpec`], reached at its [`Post`], and takes what gathered for
+//! it from an [`Inbox`]; the last two outlive its actors.
 
 mod actor;
 mod budget;

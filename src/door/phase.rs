@@ -24,7 +24,8 @@ pub struct Phases(Arc<Shared>);
 
 struct Shared {
     phase: watch::Sender<Phase>,
-    /// Whether each answer closes its connection. Apart from the phase, as every request looks at it.
+    /// Whether each answer closes its connection. Apart from the phase, as every request looks at
+    /// it.
     is_leaving: AtomicBool,
 }
 

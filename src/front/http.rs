@@ -1,8 +1,8 @@
 //! The HTTP door: warp's filters, served by our own hyper loop.
 //!
-//! The loop is what warp's own server lacks: deadlines for everything a client can be slow at, a cap
-//! on connections, and a drain that answers what has begun. Each API is a room of its own over it, and
-//! knows the others not.
+//! The loop is what warp's own server lacks: deadlines for everything a client can be slow at, a
+//! cap on connections, and a drain that answers what has begun. Each API is a room of its own over
+//! it, and knows the others not.
 
 mod operate;
 mod serve;

@@ -1,5 +1,5 @@
-//! The actor that starts children, restarts those that end, and never waits for any of them: one that
-//! hangs in its start or its end keeps nobody else from being restarted.
+//! The actor that starts children, restarts those that end, and never waits for any of them: one
+//! that hangs in its start or its end keeps nobody else from being restarted.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -225,8 +225,8 @@ impl SupervisorState {
         });
     }
 
-    /// Stops all, one after the other: what was started last needs those before it. Nothing is restarted
-    /// from then on, so that here a child may be waited for.
+    /// Stops all, one after the other: what was started last needs those before it. Nothing is
+    /// restarted from then on, so that here a child may be waited for.
     async fn stop_children(&mut self) {
         self.is_stopping = true;
         for child in self.children.iter_mut().rev() {

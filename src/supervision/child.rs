@@ -24,8 +24,8 @@ type StartFuture = Pin<Box<dyn Future<Output = Result<Running, SpawnErr>> + Send
 
 /// What every actor of a child is told by its supervisor.
 pub struct Orders<Msg> {
-    /// Told to each one that was started, once it is at its post: what gathered while there was none
-    /// is done.
+    /// Told to each one that was started, once it is at its post: what gathered while there was
+    /// none is done.
     pub first: Option<fn() -> Msg>,
     /// Makes it panic, for demonstrations.
     pub crash: fn() -> Msg,
@@ -58,8 +58,8 @@ pub(super) enum NotStarted {
 }
 
 impl ChildSpec {
-    /// A child that is an actor of ours: each time `make` makes one with what it is started with, it is
-    /// put at its `post`, and told its orders. Nobody else starts actors.
+    /// A child that is an actor of ours: each time `make` makes one with what it is started with,
+    /// it is put at its `post`, and told its orders. Nobody else starts actors.
     ///
     /// The post is closed when this is dropped: with its supervisor, or once the child is removed.
     pub fn of_actor<A, Make>(
@@ -82,8 +82,8 @@ impl ChildSpec {
                 let started = A::spawn_linked(None, actor, args, supervisor).await?;
                 let actor = started.0.clone();
                 let mut running = Running::new(started, crash);
-                // Not before its supervisor has it: one that is too late must not come to the post of
-                // the next one.
+                // Not before its supervisor has it: one that is too late must not come to the post
+                // of the next one.
                 running.settle = Some(Box::new(move || {
                     post.set(actor.clone());
                     if let Some(first) = first {
@@ -182,8 +182,8 @@ impl Running {
 }
 
 impl Ended {
-    /// Waits until it is over: only then what it held, its table's writer, is free. One that takes too
-    /// long is not waited for.
+    /// Waits until it is over: only then what it held, its table's writer, is free. One that takes
+    /// too long is not waited for.
     pub(super) async fn over(self, name: &str) {
         let Self { running: Running { mut task, .. }, left } = self;
         let over = async {

@@ -34,8 +34,8 @@ impl<Msg: ractor::Message> Clone for Post<Msg> {
 }
 
 impl<Msg: ractor::Message> Post<Msg> {
-    /// Tells the actor, if there is one. What is told to one that ends is lost: whatever is told here
-    /// is asked for again, or found out anew by the next actor.
+    /// Tells the actor, if there is one. What is told to one that ends is lost: whatever is told
+    /// here is asked for again, or found out anew by the next actor.
     pub fn tell(&self, message: Msg) {
         match &**self.0.load() {
             Holder::Actor(actor) => drop(actor.cast(message)),

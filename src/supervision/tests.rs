@@ -24,21 +24,28 @@ struct Conduct {
     hangs_in_start: Arc<AtomicBool>,
     /// What an actor waits for when it is dropped.
     ends_after: Arc<Mutex<Option<Receiver<()>>>>,
+    /// What an actor waits for in its start, without the runtime seeing it wait.
+    starts_after: Arc<Mutex<Option<Receiver<()>>>>,
     starts: Arc<AtomicU32>,
+    ends: Arc<AtomicU32>,
 }
 
 struct Child;
 
 /// Waits in its drop.
-struct State(Option<Receiver<()>>);
+struct State {
+    ends_after: Option<Receiver<()>>,
+    ends: Arc<AtomicU32>,
+}
 
 impl Drop for State {
     fn drop(&mut self) {
-        if let Some(gate) = &self.0 {
-            // Said to the runtime: a thread that is blocked behind its back keeps what it has just woken,
-            // which is the supervisor.
+        if let Some(gate) = &self.ends_after {
+            // Said to the runtime: a thread that is blocked behind its back keeps what it has just
+            // woken, which is the supervisor.
             let _ = tokio::task::block_in_place(|| gate.recv());
         }
+        self.ends.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -56,7 +63,12 @@ impl Actor for Child {
         if conduct.hangs_in_start.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
-        Ok(State(conduct.ends_after.lock().unwrap().take()))
+        let gate = conduct.starts_after.lock().unwrap().take();
+        if let Some(gate) = gate {
+            let _ = tokio::task::block_in_place(|| gate.recv());
+        }
+        let ends_after = conduct.ends_after.lock().unwrap().take();
+        Ok(State { ends_after, ends: conduct.ends })
     }
 
     async fn handle(
@@ -167,6 +179,28 @@ async fn a_child_that_stops_by_itself_and_hangs_then_is_waited_for_no_longer_tha
     post.tell(Msg::Stop);
     timeout(3 * CHILD_STOP_TIMEOUT, restarted(&supervisor, "odd", 1)).await.unwrap();
     drop(release);
+    supervisor.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_that_starts_too_late_does_not_take_the_place_of_the_next() {
+    let (odd, post) = (Conduct::default(), Post::default());
+    let supervisor = start(&odd, &post).await;
+    let (release, gate) = mpsc::channel();
+    *odd.starts_after.lock().unwrap() = Some(gate);
+    supervisor.crash("odd").await.unwrap();
+    timeout(2 * CHILD_START_TIMEOUT, restarted(&supervisor, "odd", 2)).await.unwrap();
+    let next = post.actor().unwrap().get_id();
+    drop(release);
+    let late_has_ended = async {
+        while odd.ends.load(Ordering::Relaxed) < 2 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(CHILD_START_TIMEOUT, late_has_ended).await.unwrap();
+    restarted(&supervisor, "odd", 2).await;
+    assert_eq!(post.actor().unwrap().get_id(), next);
+    assert_eq!(odd.starts.load(Ordering::Relaxed), 3);
     supervisor.stop().await;
 }
 

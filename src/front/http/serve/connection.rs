@@ -182,8 +182,8 @@ pub(super) async fn refuse(http: &Shared, stream: TcpStream) {
 
 /// Closes a connection on which the client may still be sending.
 ///
-/// Closing it at once would reset it, and a client whose connection is reset does not see the answer
-/// that was on its way.
+/// Closing it at once would reset it, and a client whose connection is reset does not see the
+/// answer that was on its way.
 async fn linger(mut stream: TcpStream, limit: Duration) {
     let discard = async {
         stream.shutdown().await?;

@@ -1,7 +1,7 @@
 //! JSON that is known to be valid, so that it can be put into an answer as it is.
 //!
-//! Values are kept as text and not parsed when they are read. What makes that safe stands here: nothing
-//! else in `front` makes an entry of [`MediaType::Json`], and nothing else believes one.
+//! Values are kept as text and not parsed when they are read. What makes that safe stands here:
+//! nothing else in `front` makes an entry of [`MediaType::Json`], and nothing else believes one.
 
 use std::borrow::Cow;
 
