@@ -63,34 +63,45 @@ struct Shared {
     gate: Arc<Gate>,
     /// Set once, when the node is about to listen.
     transport: OnceLock<Transport>,
-    roster: Mutex<Roster>,
-    handoff: Mutex<Handoff>,
-    dials: Mutex<Dials>,
-    sight: ArcSwap<Sight>,
+    membership: Membership,
+    holdings: Holdings,
     discovery: Post<DiscoveryMsg>,
-    /// What peers told discovery, and what it is woken by to look at it.
-    inbox: Inbox,
+    /// Discovery is woken by it to look at what peers told.
     discovery_bell: Bell,
     keeper: Post<KeeperMsg>,
-    /// What the keeper is woken by to look at what discovery sees.
+    /// The keeper is woken by it to look at what discovery sees.
     keeper_bell: Bell,
+    mover: Post<MoverMsg>,
+}
+
+/// Who is there: what discovery steps and publishes, and what it is told.
+struct Membership {
+    roster: Mutex<Roster>,
+    dials: Mutex<Dials>,
+    sight: ArcSwap<Sight>,
+    /// What peers told.
+    inbox: Inbox,
+    /// Whether there ever was a session with another node.
+    has_met: AtomicBool,
+    /// Whether this node is in a cluster, its own or another.
+    has_joined: watch::Sender<bool>,
+    /// Whether this node hands over what it has, to go.
+    is_leaving: AtomicBool,
+    /// Where the run is that has replaced this one.
+    superseded: watch::Sender<Option<String>>,
+}
+
+/// What is here: what the keeper steps, and how far the mover is.
+struct Holdings {
+    handoff: Mutex<Handoff>,
     /// Places of claims that wait for the keeper.
     claims: Arc<Semaphore>,
-    mover: Post<MoverMsg>,
     /// Entries that are here and belong elsewhere, as far as they were counted.
     moving: AtomicU64,
     /// Passes of the mover, ever.
     passes: AtomicU64,
     /// Told whenever this node holds less of what is not its own.
     progress: Notify,
-    /// Where the run is that has replaced this one.
-    superseded: watch::Sender<Option<String>>,
-    /// Whether this node hands over what it has, to go.
-    is_leaving: AtomicBool,
-    /// Whether there ever was a session with another node.
-    has_met: AtomicBool,
-    /// Whether this node is in a cluster, its own or another.
-    has_joined: watch::Sender<bool>,
 }
 
 impl Cluster {
@@ -130,32 +141,19 @@ impl Cluster {
     }
 
     fn new(me: Member, seeds: Vec<Seed>, router: Router, gate: Arc<Gate>) -> Self {
-        let roster = Roster::new(me.clone());
-        let sight = Sight::of(&roster, Duration::ZERO);
         let shared = Shared {
             me: me.id.clone(),
             began: Instant::now(),
             router,
             gate,
             transport: OnceLock::new(),
-            handoff: Mutex::new(Handoff::new(me.id)),
-            roster: Mutex::new(roster),
-            dials: Mutex::new(Dials::new(seeds)),
-            sight: ArcSwap::from_pointee(sight),
+            holdings: Holdings::new(me.id.clone()),
+            membership: Membership::new(me, seeds),
             discovery: Post::default(),
-            inbox: Inbox::default(),
             discovery_bell: Bell::default(),
             keeper: Post::default(),
             keeper_bell: Bell::default(),
-            claims: Arc::new(Semaphore::new(CLAIMS_WAITING_MAX)),
             mover: Post::default(),
-            moving: AtomicU64::new(0),
-            passes: AtomicU64::new(0),
-            progress: Notify::new(),
-            superseded: watch::Sender::new(None),
-            is_leaving: AtomicBool::new(false),
-            has_met: AtomicBool::new(false),
-            has_joined: watch::Sender::new(false),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -173,14 +171,14 @@ impl Cluster {
     /// [`HANDOFF_STALL`]; what is here then is lost.
     pub async fn hand_over(&self) {
         let began = Instant::now();
-        self.shared.is_leaving.store(true, Ordering::Relaxed);
+        self.shared.membership.is_leaving.store(true, Ordering::Relaxed);
         self.shared.discovery.tell(DiscoveryMsg::Tick);
         while !self.shared.has_handed_over() && began.elapsed() < HANDOFF_TIMEOUT {
-            if timeout(HANDOFF_STALL, self.shared.progress.notified()).await.is_err() {
+            if timeout(HANDOFF_STALL, self.shared.holdings.progress.notified()).await.is_err() {
                 break;
             }
         }
-        let moving = self.shared.moving.load(Ordering::Relaxed);
+        let moving = self.shared.holdings.moving.load(Ordering::Relaxed);
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         match self.shared.has_handed_over() {
             true => info!(took_ms, "handed everything over"),
@@ -201,14 +199,14 @@ impl Cluster {
 
     /// Waits until this node has found a cluster or, as there is none, has begun one.
     pub async fn joined(&self) {
-        let mut has_joined = self.shared.has_joined.subscribe();
+        let mut has_joined = self.shared.membership.has_joined.subscribe();
         // The sender is held by `self`.
         drop(has_joined.wait_for(|has_joined| *has_joined).await);
     }
 
     /// Waits until another run of this node has its name, and returns where that is.
     pub async fn superseded(&self) -> String {
-        let mut superseded = self.shared.superseded.subscribe();
+        let mut superseded = self.shared.membership.superseded.subscribe();
         match superseded.wait_for(Option::is_some).await.map(|by| by.clone()) {
             Ok(Some(by)) => by,
             // The sender is held by `self`.
@@ -252,6 +250,34 @@ impl Cluster {
     }
 }
 
+impl Membership {
+    fn new(me: Member, seeds: Vec<Seed>) -> Self {
+        let roster = Roster::new(me);
+        Self {
+            sight: ArcSwap::from_pointee(Sight::of(&roster, Duration::ZERO)),
+            roster: Mutex::new(roster),
+            dials: Mutex::new(Dials::new(seeds)),
+            inbox: Inbox::default(),
+            has_met: AtomicBool::new(false),
+            has_joined: watch::Sender::new(false),
+            is_leaving: AtomicBool::new(false),
+            superseded: watch::Sender::new(None),
+        }
+    }
+}
+
+impl Holdings {
+    fn new(me: NodeId) -> Self {
+        Self {
+            handoff: Mutex::new(Handoff::new(me)),
+            claims: Arc::new(Semaphore::new(CLAIMS_WAITING_MAX)),
+            moving: AtomicU64::new(0),
+            passes: AtomicU64::new(0),
+            progress: Notify::new(),
+        }
+    }
+}
+
 impl Answer for Cluster {
     fn answer(&self, from: NodeId, request: Request) -> Answering {
         let cluster = self.clone();
@@ -289,7 +315,7 @@ impl Shared {
 
     /// Has discovery look at what a peer tells.
     fn told(&self, from: &NodeId, fold: impl FnOnce(&mut FromPeer)) {
-        self.inbox.put(from, fold, |peer| self.transport().link(peer).is_some());
+        self.membership.inbox.put(from, fold, |peer| self.transport().link(peer).is_some());
         self.wake_discovery();
     }
 
@@ -348,14 +374,14 @@ impl Shared {
     }
 
     fn roster(&self) -> MutexGuard<'_, Roster> {
-        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+        self.membership.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn handoff(&self) -> MutexGuard<'_, Handoff> {
-        self.handoff.lock().unwrap_or_else(PoisonError::into_inner)
+        self.holdings.handoff.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn dials(&self) -> MutexGuard<'_, Dials> {
-        self.dials.lock().unwrap_or_else(PoisonError::into_inner)
+        self.membership.dials.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

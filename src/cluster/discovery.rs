@@ -106,7 +106,7 @@ fn wake_for_sessions(shared: &Arc<Shared>) -> Task {
 impl DiscoveryState {
     fn tick(&mut self) {
         self.take_in();
-        if self.shared.is_leaving.load(Ordering::Relaxed) {
+        if self.shared.membership.is_leaving.load(Ordering::Relaxed) {
             // Said once, it stays so.
             self.step(RosterEvent::Leave);
         }
@@ -120,7 +120,7 @@ impl DiscoveryState {
         self.shared.discovery_bell.answer();
         // In this order: whoever told something was there by then, and who goes says so before its
         // session ends.
-        let Told { peers, floor } = self.shared.inbox.take();
+        let Told { peers, floor } = self.shared.membership.inbox.take();
         for (peer, _) in peers.iter().filter(|(_, told)| told.has_left) {
             self.gone(peer);
         }
@@ -205,7 +205,7 @@ impl DiscoveryState {
     }
 
     fn opened(&mut self, peer: &Member) {
-        self.shared.has_met.store(true, Ordering::Relaxed);
+        self.shared.membership.has_met.store(true, Ordering::Relaxed);
         info!(peer = %peer.id, addr = peer.addr, "connected to peer");
         // It was told to be at least that, and may not have said so yet.
         let floor = self.shared.roster().admit(&peer.id.name, peer.id.boot, self.shared.now());
@@ -272,7 +272,7 @@ impl DiscoveryState {
                 shared.transport().close(&peer, "member is gone");
             }
             RosterAction::Superseded { by } => {
-                shared.superseded.send_replace(Some(by.to_string()));
+                shared.membership.superseded.send_replace(Some(by.to_string()));
             }
             RosterAction::Woke => {
                 // The keeper finds its lease over, and doubts everything.
@@ -288,13 +288,13 @@ impl DiscoveryState {
             let roster = shared.roster();
             (roster.view().clone(), roster.heartbeat(shared.now()), roster.own().clone())
         };
-        shared.has_joined.send_if_modified(|has_joined| {
+        shared.membership.has_joined.send_if_modified(|has_joined| {
             !std::mem::replace(has_joined, own.standing != Standing::Joining)
         });
         shared.transport().set_me(own.incarnation, own.standing);
         // Once there was another node, it may come back with what was deleted meanwhile.
-        shared.gate.set_peers(shared.has_met.load(Ordering::Relaxed));
-        shared.sight.store(Arc::new(Sight { view, beat }));
+        shared.gate.set_peers(shared.membership.has_met.load(Ordering::Relaxed));
+        shared.membership.sight.store(Arc::new(Sight { view, beat }));
         if shared.keeper_bell.ring() {
             shared.keeper.tell(KeeperMsg::View);
         }
@@ -304,8 +304,11 @@ impl DiscoveryState {
     fn beat(&self) {
         let shared = &self.shared;
         let beat = shared.roster().heartbeat(shared.now());
-        let sight = shared.sight.load();
-        shared.sight.store(Arc::new(Sight { view: sight.view.clone(), beat: beat.clone() }));
+        let sight = shared.membership.sight.load();
+        shared
+            .membership
+            .sight
+            .store(Arc::new(Sight { view: sight.view.clone(), beat: beat.clone() }));
         for peer in shared.transport().peers() {
             let Some(link) = shared.transport().link(&peer.id) else { continue };
             let Some(ticket) = self.unanswered.begin(&peer.id) else { continue };

@@ -66,7 +66,7 @@ pub(super) async fn ask(
     Claim { id, digest, slots }: Claim,
 ) -> Response {
     let Some(keeper) = shared.keeper.actor() else { return Response::ClaimRefused { id } };
-    let Ok(place) = Arc::clone(&shared.claims).try_acquire_owned() else {
+    let Ok(place) = Arc::clone(&shared.holdings.claims).try_acquire_owned() else {
         return Response::ClaimRefused { id };
     };
     let event = HandoffEvent::Claim { from, id, digest, slots };
@@ -156,7 +156,7 @@ impl KeeperState {
     /// Takes in what discovery sees; views that came in between are passed over.
     fn view_changed(&mut self) {
         self.shared.keeper_bell.answer();
-        let sight = self.shared.sight.load_full();
+        let sight = self.shared.membership.sight.load_full();
         let links = self.shared.transport().peers().into_iter().map(|peer| peer.id).collect();
         let seen = (sight.beat.digest, sight.view.epoch(), links);
         if self.seen == seen {
@@ -180,7 +180,7 @@ impl KeeperState {
     /// Notes what a pass of the mover has found, unless the next has begun: what came in addition
     /// meanwhile is known to that one only.
     fn cleared(&mut self, pass: u64, slots: SlotSet) {
-        if pass == self.shared.passes.load(Ordering::Acquire) {
+        if pass == self.shared.holdings.passes.load(Ordering::Acquire) {
             self.step(HandoffEvent::ResidueCleared(slots), None);
         }
     }
@@ -214,7 +214,7 @@ impl KeeperState {
             self.shared.mover.tell(MoverMsg::Work);
         }
         if self.shared.has_handed_over() {
-            self.shared.progress.notify_one();
+            self.shared.holdings.progress.notify_one();
         }
     }
 
@@ -443,7 +443,7 @@ mod tests {
         };
         let waiting: Vec<_> =
             (0..CLAIMS_WAITING_MAX as u64).map(|id| tokio::spawn(claim(id))).collect();
-        while 0 < shared.claims.available_permits() {
+        while 0 < shared.holdings.claims.available_permits() {
             tokio::task::yield_now().await;
         }
         let began = tokio::time::Instant::now();
@@ -453,9 +453,9 @@ mod tests {
         for (id, claim) in (0..).zip(waiting) {
             assert_eq!(claim.await.unwrap(), Response::ClaimRefused { id });
         }
-        assert_eq!(shared.claims.available_permits(), 0);
+        assert_eq!(shared.holdings.claims.available_permits(), 0);
         keeper.kill();
         drop(busy.await);
-        assert_eq!(shared.claims.available_permits(), CLAIMS_WAITING_MAX);
+        assert_eq!(shared.holdings.claims.available_permits(), CLAIMS_WAITING_MAX);
     }
 }

@@ -97,11 +97,11 @@ impl MoverState {
         let slots = {
             // Counted under the lock, so that the keeper knows which pass it hears of.
             let mut handoff = self.shared.handoff();
-            self.shared.passes.fetch_add(1, Ordering::AcqRel);
+            self.shared.holdings.passes.fetch_add(1, Ordering::AcqRel);
             handoff.begin_pass()
         };
         if slots.is_empty() {
-            return self.shared.moving.store(0, Ordering::Relaxed);
+            return self.shared.holdings.moving.store(0, Ordering::Relaxed);
         }
         let shared = Arc::clone(&self.shared);
         self.pass = Some(Task::spawn(async move {
@@ -113,9 +113,9 @@ impl MoverState {
 
     fn passed(&mut self, me: &ActorRef<MoverMsg>, Passed { cleared, moved, left }: Passed) {
         self.pass = None;
-        self.shared.moving.store(left, Ordering::Relaxed);
+        self.shared.holdings.moving.store(left, Ordering::Relaxed);
         if !cleared.is_empty() {
-            let pass = self.shared.passes.load(Ordering::Acquire);
+            let pass = self.shared.holdings.passes.load(Ordering::Acquire);
             self.shared.keeper.tell(KeeperMsg::Cleared(pass, cleared));
         }
         // Who takes nothing now is asked again in a while, and after longer and longer whiles. The timer
@@ -177,7 +177,7 @@ impl Pass {
         for shard in shards {
             count += self.count(shard).await;
         }
-        shared.moving.store(count, Ordering::Relaxed);
+        shared.holdings.moving.store(count, Ordering::Relaxed);
         for shard in shards {
             self.go_over(shard, &routes).await;
         }
@@ -297,8 +297,8 @@ impl Shared {
     fn moved(&self, count: usize) {
         let less = |moving: u64| Some(moving.saturating_sub(count as u64));
         // The closure never refuses.
-        let _ = self.moving.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        self.progress.notify_one();
+        let _ = self.holdings.moving.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        self.holdings.progress.notify_one();
     }
 }
 

@@ -70,7 +70,7 @@ impl Cluster {
         // Until a pass has counted them, there is one at least.
         let moving = match shared.handoff().residue().is_empty() {
             true => 0,
-            false => shared.moving.load(Ordering::Relaxed).max(1),
+            false => shared.holdings.moving.load(Ordering::Relaxed).max(1),
         };
         ClusterReport { epoch, moving, members, peers: shared.places() }
     }

@@ -65,7 +65,7 @@ impl Shared {
     /// Answers a sign of life with one.
     pub(super) fn ping(&self, from: &NodeId, ping: Ping) -> Response {
         self.heard(from, ping);
-        Response::Pong(ping_of(&self.sight.load().beat))
+        Response::Pong(ping_of(&self.membership.sight.load().beat))
     }
 
     /// Takes in a sign of life.
@@ -123,15 +123,15 @@ impl Shared {
     /// Another run has our name. If it came after this one was a member, it has replaced it.
     fn name_taken(&self, taken: &NameTaken) {
         let incarnation = self.roster().own().incarnation;
-        if self.has_met.load(Ordering::Relaxed) && incarnation < taken.incarnation {
-            self.superseded.send_replace(Some(taken.addr.clone()));
+        if self.membership.has_met.load(Ordering::Relaxed) && incarnation < taken.incarnation {
+            self.membership.superseded.send_replace(Some(taken.addr.clone()));
         }
     }
 
     async fn dial(&self, addr: SocketAddr) -> Ending {
         match self.transport().dial(addr).await {
             Ok(dialed) => {
-                self.inbox.put_floor(dialed.floor);
+                self.membership.inbox.put_floor(dialed.floor);
                 self.wake_discovery();
                 Ending::Connected(dialed.peer.id)
             }
