@@ -128,6 +128,12 @@ impl Shard {
         self.inner.reader.record(key)
     }
 
+    /// How many keys of a slot something is known of, with tombstones and what has ended.
+    #[must_use]
+    pub fn records(&self, slot: Slot) -> u64 {
+        self.inner.reader.count(slot).records.into()
+    }
+
     /// What is known of the next keys from `cursor` on, as [`TableReader::scan_records`].
     #[must_use]
     pub fn scan(

@@ -4,7 +4,6 @@
 //! Joining, leaving and healing are all the same to it. It goes over all entries, as often as it
 //! takes; what was sent twice or overtaken by a newer write is sorted out by versions.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -173,10 +172,7 @@ impl Pass {
         let shared = Arc::clone(&self.shared);
         let routes = shared.router.routes();
         let shards = shared.router.shards();
-        let mut count = 0;
-        for shard in shards {
-            count += self.count(shard).await;
-        }
+        let count = self.slots.iter().map(|slot| shared.router.shard_of(slot).records(slot)).sum();
         shared.holdings.moving.store(count, Ordering::Relaxed);
         for shard in shards {
             self.go_over(shard, &routes).await;
@@ -191,23 +187,6 @@ impl Pass {
             info!(entries = self.moved, slots, left, "moved entries");
         }
         Passed { cleared, moved: self.moved, left }
-    }
-
-    /// How many entries a shard has that are to be moved.
-    async fn count(&self, shard: &Shard) -> u64 {
-        let mut count = 0;
-        let mut cursor = Some(Cursor::default());
-        while let Some(at) = cursor {
-            let found = Cell::new(0);
-            let look = |slot| {
-                found.set(found.get() + u64::from(self.slots.contains(slot)));
-                false
-            };
-            cursor = shard.scan(at, MOVE_SCAN_ENTRIES, clock::now(), look).next;
-            count += found.get();
-            yield_now().await;
-        }
-        count
     }
 
     async fn go_over(&mut self, shard: &Shard, routes: &Routes) {
