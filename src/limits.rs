@@ -56,6 +56,9 @@ pub const ENTRY_BYTES_MAX: usize = VALUE_BYTES_CEILING + 256 * 1024;
 /// rest has to leave S3-FIFO something to choose from.
 pub const PINNED_SHARE_MAX: usize = 2;
 
+/// Part of a table that tombstones may take; the oldest make room for the next.
+pub const TOMBSTONE_SHARE_MAX: usize = 16;
+
 /// Events of a table that one listener has not taken yet; who lags behind that looks at everything.
 pub const JOURNAL_EVENTS_MAX: usize = 8_192;
 

@@ -31,6 +31,7 @@ mod ledger;
 mod clean;
 mod evict;
 mod expiry;
+mod tombs;
 mod restart;
 #[cfg(test)]
 #[cfg(smache_loom)]
@@ -190,6 +191,8 @@ pub struct TableStats {
     pub evictions: u64,
     /// Entries removed because they had ended, ever.
     pub expirations: u64,
+    /// Tombstones dropped before they had ended, or never written, for want of room, ever.
+    pub tombstones_dropped: u64,
 }
 
 /// Where the writer's own knowledge is.
@@ -210,6 +213,7 @@ struct Counters {
     filled_words: AtomicU64,
     evictions: AtomicU64,
     expirations: AtomicU64,
+    tombstones_dropped: AtomicU64,
     version: AtomicU64,
 }
 
@@ -331,6 +335,7 @@ impl Table {
             dead_bytes: filled.saturating_sub(live) * 8,
             evictions: read(&counters.evictions),
             expirations: read(&counters.expirations),
+            tombstones_dropped: read(&counters.tombstones_dropped),
         }
     }
 }
@@ -373,6 +378,7 @@ impl Counters {
             (&self.filled_words, ledger.filled_words),
             (&self.evictions, ledger.evictions),
             (&self.expirations, ledger.expirations),
+            (&self.tombstones_dropped, ledger.tombstones_dropped),
             (&self.version, ledger.clock.0),
         ];
         for (counter, value) in all {

@@ -413,6 +413,34 @@ fn keys_that_are_asked_for_outlive_those_that_are_not() {
     assert!(900 < kept, "{kept}");
 }
 
+#[test]
+fn deletes_of_absent_keys_leave_entries_alone() {
+    let table = table(8 * MIB);
+    let mut writer = writer(&table);
+    let reader = table.reader();
+    let mut number = 0;
+    while reader.stats().evictions < 1_000 {
+        put(&mut writer, number, 300);
+        number += 1;
+    }
+    let before = scan_all(&reader, Millis(1)).len();
+    let evictions = reader.stats().evictions;
+    for absent in 0..400_000 {
+        assert!(!writer.bury(&key(10_000_000 + absent), Millis(60_000), Millis(1)));
+    }
+    let stats = reader.stats();
+    assert_eq!(scan_all(&reader, Millis(1)).len(), before);
+    assert_eq!((stats.evictions, reader.keys()), (evictions, before as u64));
+    assert!(300_000 < stats.tombstones_dropped && stats.used_bytes <= stats.limit_bytes);
+    // What is remembered are the last ones.
+    assert!(reader.record(&key(10_399_999)).is_some_and(|record| record.is_tombstone()));
+    assert!(reader.record(&key(10_000_000)).is_none());
+    // What is there is deleted, and that it was is remembered.
+    let (there, _) = scan_all(&reader, Millis(1)).swap_remove(0);
+    assert!(writer.bury(&there, Millis(60_000), Millis(1)));
+    assert!(reader.record(&there).is_some_and(|record| record.is_tombstone()));
+}
+
 fn pin(writer: &mut TableWriter, number: u64, len: usize) -> Put {
     let value = value(number, len);
     let new = NewEntry { is_pinned: true, ..NewEntry::of(&value) };

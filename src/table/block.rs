@@ -49,6 +49,8 @@ pub(super) enum Role {
     Small(u64),
     /// A segment of the main queue.
     Main(u64),
+    /// A segment of tombstones.
+    Tombs(u64),
     /// Buckets, spill groups or ghosts.
     Fixed,
 }
@@ -182,10 +184,11 @@ impl Blocks {
 
     pub(super) fn role(&self, block: BlockId) -> Role {
         let word = self.notes[block as usize].role.load(Ordering::Relaxed);
-        match word & 3 {
-            1 => Role::Small(word >> 2),
-            2 => Role::Main(word >> 2),
+        match word & 7 {
+            1 => Role::Small(word >> 3),
+            2 => Role::Main(word >> 3),
             3 => Role::Fixed,
+            4 => Role::Tombs(word >> 3),
             _ => Role::Free,
         }
     }
@@ -193,9 +196,10 @@ impl Blocks {
     pub(super) fn set_role(&self, block: BlockId, role: Role) {
         let word = match role {
             Role::Free => 0,
-            Role::Small(order) => order << 2 | 1,
-            Role::Main(order) => order << 2 | 2,
+            Role::Small(order) => order << 3 | 1,
+            Role::Main(order) => order << 3 | 2,
             Role::Fixed => 3,
+            Role::Tombs(order) => order << 3 | 4,
         };
         self.notes[block as usize].role.store(word, Ordering::Relaxed);
     }

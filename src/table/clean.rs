@@ -37,7 +37,8 @@ impl Ledger {
         table: &Table,
         per_word: usize,
     ) -> Option<(Which, BlockId, usize)> {
-        let queues = [(Which::Small, &self.small), (Which::Main, &self.main)];
+        let queues =
+            [(Which::Small, &self.small), (Which::Main, &self.main), (Which::Tombs, &self.tombs)];
         let segments = queues.iter().flat_map(|(which, queue)| {
             // What eviction is about to judge is not to be put back behind all others.
             let judged = usize::from(0 < queue.cursor);
@@ -63,6 +64,7 @@ impl Ledger {
         let queue = match which {
             Which::Small => &self.small,
             Which::Main => &self.main,
+            Which::Tombs => &self.tombs,
         };
         let is_last = queue.segments.back() == Some(&block);
         let room = if is_last { 0 } else { queue.room(table) };

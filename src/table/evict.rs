@@ -211,6 +211,8 @@ impl Ledger {
             _ if is_pinned => Some(item.hits().saturating_sub(1)),
             Which::Small => (HITS_PROMOTE <= item.hits()).then_some(0),
             Which::Main => item.hits().checked_sub(1),
+            // Its tombstones are never judged here.
+            Which::Tombs => None,
         };
         if let Some(hits) = keep.filter(|_| may_keep || is_pinned)
             && self.relocate(table, (slot, item), &view, (Which::Main, hits))

@@ -21,13 +21,15 @@ use crate::limits::PINNED_SHARE_MAX;
 /// Blocks kept free, so that eviction itself can always copy what it keeps.
 pub(super) const BLOCKS_RESERVE: usize = 2;
 
-/// Which of the two queues of S3-FIFO.
+/// Which queue: one of the two of S3-FIFO, or that of tombstones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Which {
     /// Where new entries wait whether they are asked for again.
     Small,
     /// Where those are that were.
     Main,
+    /// Where tombstones are, the oldest first.
+    Tombs,
 }
 
 /// A queue of records: segments in order, written at the back, evicted from the front.
@@ -65,6 +67,7 @@ pub(super) struct Ledger {
     pub(super) due: Vec<u64>,
     pub(super) small: Queue,
     pub(super) main: Queue,
+    pub(super) tombs: Queue,
     /// Segments ever opened: the order of all segments.
     pub(super) order: u64,
     pub(super) chains: Chains,
@@ -89,6 +92,8 @@ pub(super) struct Ledger {
     pub(super) evictions: u64,
     /// Entries removed because they had ended, ever.
     pub(super) expirations: u64,
+    /// Tombstones dropped before they had ended, or never written, for want of room.
+    pub(super) tombstones_dropped: u64,
 }
 
 impl Which {
@@ -96,6 +101,7 @@ impl Which {
         match self {
             Self::Small => Role::Small(order),
             Self::Main => Role::Main(order),
+            Self::Tombs => Role::Tombs(order),
         }
     }
 }
@@ -135,6 +141,7 @@ impl Ledger {
         match which {
             Which::Small => &mut self.small,
             Which::Main => &mut self.main,
+            Which::Tombs => &mut self.tombs,
         }
     }
 
@@ -282,6 +289,7 @@ impl Ledger {
     pub(super) fn which(&self, table: &Table, view: &View<'_>) -> Which {
         match table.blocks.role(view.block()) {
             Role::Main(_) => Which::Main,
+            Role::Tombs(_) => Which::Tombs,
             Role::Small(_) | Role::Free | Role::Fixed => Which::Small,
         }
     }

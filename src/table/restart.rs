@@ -34,6 +34,7 @@ pub(super) fn rebuild(table: &Table) -> Ledger {
     let mut strays = Vec::new();
     ledger.clock = Version(table.counters.version.load(Ordering::Relaxed));
     ledger.evictions = table.counters.evictions.load(Ordering::Relaxed);
+    ledger.tombstones_dropped = table.counters.tombstones_dropped.load(Ordering::Relaxed);
     ledger.expirations = table.counters.expirations.load(Ordering::Relaxed);
     let buckets = buckets_made(table);
     for first in (0..buckets).step_by(AT_ONCE) {
@@ -144,7 +145,10 @@ impl Ledger {
         let (block, _) = table.blocks.split(item.place());
         let is_segment = |block| {
             (block as usize) < table.blocks.count()
-                && matches!(table.blocks.role(block), Role::Small(_) | Role::Main(_))
+                && matches!(
+                    table.blocks.role(block),
+                    Role::Small(_) | Role::Main(_) | Role::Tombs(_)
+                )
         };
         if !is_segment(block) {
             return None;
@@ -183,6 +187,7 @@ impl Ledger {
                 _ if fixed.contains(&block) => blocks.set_role(block, Role::Fixed),
                 Role::Small(order) => segments.push((order, Which::Small, block)),
                 Role::Main(order) => segments.push((order, Which::Main, block)),
+                Role::Tombs(order) => segments.push((order, Which::Tombs, block)),
                 Role::Free | Role::Fixed => {
                     blocks.retire(block);
                     self.free.push(block);

@@ -71,7 +71,9 @@ fn audit(table: &Arc<Table>, context: &str) {
     let mut parked = table.parked.lock().expect("no panic while parking");
     let Parked::Idle(ledger) = &mut *parked else { panic!("{context}: no idle ledger") };
     let mut all: Vec<BlockId> = ledger.free.clone();
-    all.extend(ledger.small.segments.iter().chain(&ledger.main.segments));
+    all.extend(
+        ledger.small.segments.iter().chain(&ledger.main.segments).chain(&ledger.tombs.segments),
+    );
     let is_fixed = |block: &BlockId| table.blocks.role(*block) == Role::Fixed;
     all.extend((0..ledger.fresh as BlockId).filter(is_fixed));
     all.sort_unstable();

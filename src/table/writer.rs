@@ -235,9 +235,12 @@ impl Ledger {
         now: Millis,
         write: impl FnOnce(&Run),
     ) {
+        if head.is_tombstone {
+            return self.store_tombstone(table, (key, hash), (head, cause), now, write);
+        }
         let position = Position::of(hash);
-        let mut which = match &found {
-            Some(found) => self.which(table, &found.view),
+        let mut which = match self.which_found(table, found.as_ref()) {
+            Some(which) => which,
             None if self.ghosts.remove(&table.blocks, hash) => Which::Main,
             None => self.which_first(table),
         };
@@ -260,19 +263,47 @@ impl Ledger {
             }
             // It may have been moved, to the other queue too, or dropped.
             found = find(table, key, position);
-            which = found.as_ref().map_or(which, |found| self.which(table, &found.view));
+            which = self.which_found(table, found.as_ref()).unwrap_or(which);
             is_moved = false;
         }
-        let Some(run) = self.reserve(table, which, head.words()) else {
+        if !self.publish(table, (key, position), (which, head, cause), found.as_ref(), write) {
             // Nearly all memory is index. As good as dropped at once, with what it replaces.
             self.evictions += 1;
-            return found.into_iter().for_each(|found| {
-                self.drop_entry(table, position, (&found.view, found.slot), Cause::Evict);
-            });
-        };
+            found.iter().for_each(|found| self.remove(table, position, found, Cause::Evict));
+        }
+    }
+
+    /// Writes a tombstone where there is room for it; what it replaces is gone in any case.
+    fn store_tombstone(
+        &mut self,
+        table: &Table,
+        (key, hash): (&Key, u64),
+        (head, cause): (&Head, Cause),
+        now: Millis,
+        write: impl FnOnce(&Run),
+    ) {
+        let position = Position::of(hash);
+        let has_room = self.make_tomb_room(table, head.words(), now);
+        let found = find(table, key, position);
+        let (found, head) = (found.as_ref(), (Which::Tombs, head, cause));
+        if !has_room || !self.publish(table, (key, position), head, found, write) {
+            self.tombstones_dropped += 1;
+            found.into_iter().for_each(|found| self.remove(table, position, found, cause));
+        }
+    }
+
+    /// Writes a record and has the index name it; `false`, and nothing was done, if there is no room.
+    fn publish(
+        &mut self,
+        table: &Table,
+        (key, position): (&Key, Position),
+        (which, head, cause): (Which, &Head, Cause),
+        found: Option<&Found<'_>>,
+        write: impl FnOnce(&Run),
+    ) -> bool {
+        let Some(run) = self.reserve(table, which, head.words()) else { return false };
         write(&run);
         self.commit(table, which, &run, head);
-        let before = found.as_ref().map(|found| found.view.head);
         match found {
             Some(found) => {
                 let item = found.item.moved(run.place, found.item.hits());
@@ -288,8 +319,15 @@ impl Ledger {
                 self.entries += 1;
             }
         }
-        let change = Change { cause, before: before.as_ref(), after: Some(head) };
-        table.journal.note(&change, || key.clone());
+        let before = found.map(|found| &found.view.head);
+        table.journal.note(&Change { cause, before, after: Some(head) }, || key.clone());
+        true
+    }
+
+    /// The queue that what replaces a record goes to; `None` if it is as good as new.
+    fn which_found(&self, table: &Table, found: Option<&Found<'_>>) -> Option<Which> {
+        let which = found.map(|found| self.which(table, &found.view));
+        which.filter(|which| *which != Which::Tombs)
     }
 
     /// Everything that adding one item to the index may need. Returns whether anything was moved.
