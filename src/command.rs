@@ -10,6 +10,8 @@ mod delete;
 mod delete_many;
 mod get;
 mod next_id;
+#[cfg(feature = "next-protocol")]
+mod peek;
 mod put;
 mod reply;
 
@@ -23,6 +25,8 @@ pub use delete::Delete;
 pub use delete_many::{DeleteMany, NotOneSlot};
 pub use get::Get;
 pub use next_id::NextId;
+#[cfg(feature = "next-protocol")]
+pub use peek::Peek;
 pub use put::Put;
 pub use reply::{NodeReply, Reply, Stored};
 
@@ -75,7 +79,8 @@ pub enum Access {
     Write,
 }
 
-/// Hands the list of all verbs, a line each, to the macro `$with`.
+/// Hands the list of all verbs, a line each, to the macro `$with`. What is above a verb is above all
+/// that is made from it.
 macro_rules! with_verbs {
     ($with:ident) => {
         $with! {
@@ -85,6 +90,8 @@ macro_rules! with_verbs {
             NextId
             CountKeys
             DeleteMany
+            #[cfg(feature = "next-protocol")]
+            Peek
         }
     };
 }
@@ -92,14 +99,14 @@ macro_rules! with_verbs {
 pub(crate) use with_verbs;
 
 macro_rules! commands {
-    ($($verb:ident)*) => {
+    ($($(#[$only:meta])* $verb:ident)*) => {
         /// One thing to do.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Command {
-            $(#[doc = concat!("See [`", stringify!($verb), "`].")] $verb($verb),)*
+            $($(#[$only])* #[doc = concat!("See [`", stringify!($verb), "`].")] $verb($verb),)*
         }
 
-        $(impl From<$verb> for Command {
+        $($(#[$only])* impl From<$verb> for Command {
             fn from(verb: $verb) -> Self {
                 Self::$verb(verb)
             }
@@ -110,7 +117,7 @@ macro_rules! commands {
             #[must_use]
             pub fn number(&self) -> u16 {
                 match self {
-                    $(Self::$verb(_) => $verb::NUMBER,)*
+                    $($(#[$only])* Self::$verb(_) => $verb::NUMBER,)*
                 }
             }
 
@@ -118,7 +125,7 @@ macro_rules! commands {
             #[must_use]
             pub fn since(&self) -> u16 {
                 match self {
-                    $(Self::$verb(_) => $verb::SINCE,)*
+                    $($(#[$only])* Self::$verb(_) => $verb::SINCE,)*
                 }
             }
 
@@ -126,7 +133,7 @@ macro_rules! commands {
             #[must_use]
             pub fn scope(&self) -> Scope<'_> {
                 match self {
-                    $(Self::$verb(verb) => verb.scope(),)*
+                    $($(#[$only])* Self::$verb(verb) => verb.scope(),)*
                 }
             }
 
@@ -134,7 +141,7 @@ macro_rules! commands {
             #[must_use]
             pub fn bytes(&self) -> usize {
                 match self {
-                    $(Self::$verb(verb) => verb.bytes(),)*
+                    $($(#[$only])* Self::$verb(verb) => verb.bytes(),)*
                 }
             }
 
@@ -148,7 +155,7 @@ macro_rules! commands {
                 body: B,
             ) -> Option<Result<Self, B::Error>> {
                 match number {
-                    $($verb::NUMBER => Some(body.read::<$verb>().map(Self::$verb)),)*
+                    $($(#[$only])* $verb::NUMBER => Some(body.read::<$verb>().map(Self::$verb)),)*
                     _ => None,
                 }
             }
@@ -158,12 +165,12 @@ macro_rules! commands {
         impl Serialize for Command {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 match self {
-                    $(Self::$verb(verb) => verb.serialize(serializer),)*
+                    $($(#[$only])* Self::$verb(verb) => verb.serialize(serializer),)*
                 }
             }
         }
 
-        const NUMBERS: &[u16] = &[$($verb::NUMBER),*];
+        const NUMBERS: &[u16] = &[$($(#[$only])* $verb::NUMBER),*];
     };
 }
 

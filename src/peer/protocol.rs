@@ -10,8 +10,8 @@ use std::fmt;
 /// here.
 pub const PROTOCOL_MIN: u16 = 2;
 
-/// The newest protocol this build speaks: with `next-protocol` one that is the same by another
-/// number, for tests of rolling upgrades only.
+/// The newest protocol this build speaks: with `next-protocol` one that has a verb more, for tests of
+/// rolling upgrades only.
 pub const PROTOCOL_MAX: u16 = if cfg!(feature = "next-protocol") { 3 } else { 2 };
 
 // A range with nothing in it would be refused by everybody.

@@ -5,6 +5,8 @@ mod delete;
 mod delete_many;
 mod get;
 mod next_id;
+#[cfg(feature = "next-protocol")]
+mod peek;
 mod put;
 
 use super::message::{Task, Turn, Undone};
@@ -32,18 +34,18 @@ pub(super) struct Look<'a> {
 }
 
 macro_rules! dispatch {
-    ($($verb:ident)*) => {
+    ($($(#[$only:meta])* $verb:ident)*) => {
         /// What came of a command that needs no writer; `None` for one that does.
         #[inline]
         pub(super) fn read(command: &Command, look: &Look<'_>) -> Option<Reply> {
             match command {
-                $(Command::$verb(verb) => verb.read(look),)*
+                $($(#[$only])* Command::$verb(verb) => verb.read(look),)*
             }
         }
 
         fn apply(command: &Command, turn: &mut Turn<'_>) -> Reply {
             match command {
-                $(Command::$verb(verb) => verb.apply(turn),)*
+                $($(#[$only])* Command::$verb(verb) => verb.apply(turn),)*
             }
         }
     };

@@ -73,6 +73,11 @@ impl Native {
         }
         let key = key_of(namespace, path)?;
         match parts.method {
+            #[cfg(feature = "next-protocol")]
+            Method::GET if params.single("peek")?.is_some() => {
+                params.only(&["peek"])?;
+                self.peek(key).await
+            }
             Method::GET | Method::HEAD => {
                 params.only(&[])?;
                 let is_get = parts.method == Method::GET;
@@ -138,6 +143,23 @@ impl Native {
         if let Some(range) = range.and_then(|range| HeaderValue::try_from(range).ok()) {
             headers.insert(CONTENT_RANGE, range);
         }
+        Ok(response)
+    }
+
+    /// `GET /v1/{namespace}/{key…}?peek`: the value without what is made of it for a GET.
+    #[cfg(feature = "next-protocol")]
+    async fn peek(&self, key: Key) -> Result<Response, Refusal> {
+        let node = self.owner_of(&key);
+        let entry = match self.cache.run_one(crate::command::Peek { key }.into()).await? {
+            Reply::Entry(Some(entry)) => entry,
+            Reply::Entry(None) => {
+                return Err(Refusal::new(StatusCode::NOT_FOUND, "key is absent"));
+            }
+            reply => return Err(Refusal::unexpected(&reply)),
+        };
+        let mut response = Response::new(entry.value.clone().into());
+        Self::describe(&entry, clock::now(), response.headers_mut());
+        response.headers_mut().insert(NODE, node);
         Ok(response)
     }
 
