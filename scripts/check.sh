@@ -10,6 +10,7 @@ cargo fmt --all --check
 
 step "cargo clippy"
 cargo clippy --locked --all-targets -- -D warnings
+cargo clippy --locked --lib --bins --features next-protocol -- -D warnings
 
 step "cargo doc"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items

@@ -97,8 +97,12 @@ enum Try {
 impl Load {
     /// Starts clients of these nodes that leave room for others.
     pub fn start(members: &[&Member], loss: Loss) -> Self {
-        let pace = Duration::from_micros(400);
-        Self::start_plan(members, Plan { loss, clients: 4, pace, filled: 0 })
+        Self::start_plan(members, Self::gentle(loss))
+    }
+
+    /// What [`Self::start`] has clients do.
+    pub fn gentle(loss: Loss) -> Plan {
+        Plan { loss, clients: 4, pace: Duration::from_micros(400), filled: 0 }
     }
 
     pub fn start_plan(members: &[&Member], plan: Plan) -> Self {
@@ -138,6 +142,11 @@ impl Load {
     /// Waits until so much was asked that every key was probably used.
     pub fn go_on(&self) {
         self.go_on_for(self.shared.plan.clients * KEYS_PER_CLIENT as u64);
+    }
+
+    /// Requests that were answered so far.
+    pub fn answered(&self) -> u64 {
+        self.shared.answered.load(Ordering::Relaxed)
     }
 
     /// Waits until so many more requests were answered.

@@ -23,3 +23,4 @@ mod protocols;
 mod replacing;
 mod strangers;
 mod supervision;
+mod upgrading;

@@ -1,19 +1,22 @@
 //! Nodes of a cluster, what they say of each other, and the waiting for it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::ops::{Deref, DerefMut};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use smache::partition::SLOTS;
 
 use crate::http::Client;
-use crate::process::{Node, smache};
+use crate::process::{Node, command_of, smache};
 
 /// Longer than a cluster takes for anything; only a broken one is waited for that long.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+const SERVE: &[&str] = &["serve", "--demo", "--http", "127.0.0.1:0"];
 const GLANCE: Duration = Duration::from_millis(5);
 /// Keys whose owners are compared to find out whether slots are where they belong.
 const OWNERS_ASKED: usize = 48;
@@ -70,9 +73,22 @@ impl Member {
 
     /// As [`Self::start_at`], with settings that come from the environment.
     pub fn start_with(name: &str, addr: &str, join: &[&str], settings: &[(&str, &str)]) -> Self {
-        let join = join.join(",");
-        let mut command = smache(&["serve", "--demo", "--http", "127.0.0.1:0"]);
-        command.args(["--node", name, "--cluster", addr, "--join", &join]);
+        Self::start_command(smache(SERVE), name, addr, join, settings)
+    }
+
+    /// As [`Self::start_at`], of another build.
+    pub fn start_build(program: &OsStr, name: &str, addr: &str, join: &[&str]) -> Self {
+        Self::start_command(command_of(program, SERVE), name, addr, join, &[])
+    }
+
+    fn start_command(
+        mut command: Command,
+        name: &str,
+        addr: &str,
+        join: &[&str],
+        settings: &[(&str, &str)],
+    ) -> Self {
+        command.args(["--node", name, "--cluster", addr, "--join", &join.join(",")]);
         command.env("SMACHE_MEMORY", "64MiB").envs(settings.iter().copied());
         Self::of(name, Node::start_command(&mut command))
     }

@@ -1,6 +1,7 @@
 //! A node in a process of its own, which ends with the test.
 
-use std::io::{BufRead, BufReader};
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -40,7 +41,12 @@ struct LogState {
 /// another build of it, such as the one that is to be released.
 pub fn smache(words: &[&str]) -> Command {
     let program = std::env::var_os("SMACHE_PROGRAM");
-    let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_smache").into()));
+    command_of(&program.unwrap_or_else(|| env!("CARGO_BIN_EXE_smache").into()), words)
+}
+
+/// As [`smache`], of another build.
+pub fn command_of(program: &OsStr, words: &[&str]) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars() {
         if name.starts_with("SMACHE_") || ["PORT", "SHARD_LIMIT", "UPLINK_NODE"].contains(&&*name) {
             command.env_remove(name);
@@ -48,6 +54,21 @@ pub fn smache(words: &[&str]) -> Command {
     }
     command.args(words).stdin(Stdio::null());
     command
+}
+
+/// The build that speaks one protocol more, which `SMACHE_NEXT_PROGRAM` names; `None`, and a word on
+/// why a test is skipped, if there is none.
+pub fn next_program() -> Option<OsString> {
+    let reason = match std::env::var_os("SMACHE_NEXT_PROGRAM") {
+        Some(_) if cfg!(feature = "next-protocol") => "the program under test is that build itself",
+        Some(program) => return Some(program),
+        None => {
+            "SMACHE_NEXT_PROGRAM names no build with next-protocol, as scripts/test.sh makes one"
+        }
+    };
+    // Not `eprintln`, which is kept from everybody where a test passes.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: a test of rolling upgrades: {reason}");
+    None
 }
 
 impl Log {
