@@ -8,7 +8,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-smache=${CARGO_TARGET_DIR:-target}/release/smache
+# SMACHE_PROGRAM names another build, to measure before and after in one run.
+smache=${SMACHE_PROGRAM:-${CARGO_TARGET_DIR:-target}/release/smache}
 port=${PORT:-4080}
 scratch=$(mktemp -d)
 nodes=()

@@ -7,7 +7,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-smache=target/release/smache
+# SMACHE_PROGRAM names another build, to measure before and after in one run.
+smache=${SMACHE_PROGRAM:-target/release/smache}
 port=${PORT:-4070}
 url=http://127.0.0.1:$port
 rounds=${ROUNDS:-5}
