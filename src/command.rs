@@ -2,7 +2,7 @@
 //!
 //! A door makes a [`Command`] of what it read and bytes of the [`Reply`]. Each verb has a file of its
 //! own under `command/`, which says what it is about and how it looks on the wire, and one under
-//! `shard/apply/`, which says what is done. The list in [`with_verbs`] is what both are made from.
+//! `shard/apply/`, which says what is done. The list in `with_verbs` is what both are made from.
 
 mod condition;
 mod count_keys;
