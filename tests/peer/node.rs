@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,11 @@ use smache::command::{Command, Condition, Get, Put, Reply, Stored};
 use smache::config::Secret;
 use smache::entry::{Entry, Key, MediaType, Tags, Version};
 use smache::member::{Boot, Member, NameTaken, NodeId, NodeName, Standing};
+use smache::partition::Slot;
 use smache::peer::message::{Claim, Ping, PushOutcome, Received, Refusal, Request, Response};
 use smache::peer::{
-    Admission, Answer, Answering, Chaos, Link, Transport, TransportConfig, TransportEvent,
+    Admission, Answer, Answering, Chaos, Link, LinkError, Outcome, Transport, TransportConfig,
+    TransportEvent,
 };
 use smache::record::Record;
 use smache::supervision::Supervisor;
@@ -37,14 +40,18 @@ impl Admission for Door {
 type Map = Arc<Mutex<HashMap<Key, Bytes>>>;
 
 /// Keeps values in a map. The key `slow` takes a second, which is said first, and `panic` ends in a
-/// panic.
-struct Keeper(Map);
+/// panic. Of keys that begin with `moody` some are refused or put off, and with them what is behind them
+/// on the same slot; the key `disorder` counts their values that came after a greater one.
+struct Keeper(Map, Arc<AtomicU64>);
 
 impl Answer for Keeper {
     fn answer(&self, _from: NodeId, request: Request) -> Answering {
         let map = Arc::clone(&self.0);
         let response = match request {
-            Request::Run(commands) => return Box::pin(run(map, commands)),
+            Request::Run(commands) => {
+                let luck = self.1.fetch_add(1, Ordering::Relaxed);
+                return Box::pin(run(map, commands, luck));
+            }
             Request::Ping(ping) => Response::Pong(ping),
             Request::View(view) => Response::View(view),
             Request::Push(list) => {
@@ -58,8 +65,9 @@ impl Answer for Keeper {
     }
 }
 
-async fn run(map: Map, commands: Vec<Received>) -> Response {
+async fn run(map: Map, commands: Vec<Received>, mut luck: u64) -> Response {
     let mut outcomes = vec![];
+    let mut moods: HashMap<Slot, Refusal> = HashMap::new();
     for command in commands.into_iter().map(Result::unwrap) {
         let key = command.keys()[0].as_bytes();
         if key == b"slow" {
@@ -70,9 +78,40 @@ async fn run(map: Map, commands: Vec<Received>) -> Response {
             tokio::task::yield_now().await;
             panic!("asked for");
         }
+        if key.starts_with(b"moody") {
+            let slot = command.keys()[0].slot();
+            luck = next(luck);
+            match luck % 400 {
+                0 => drop(moods.entry(slot).or_insert(Refusal::Later)),
+                1 => drop(moods.entry(slot).or_insert(Refusal::Moved { owner: None })),
+                _ => {}
+            }
+            if let Some(mood) = moods.get(&slot) {
+                outcomes.push(Err(mood.clone()));
+                continue;
+            }
+            note_order(&map, &command);
+        }
         outcomes.push(apply(&map, command));
     }
     Response::Ran(outcomes)
+}
+
+/// The next of a series of numbers that look random (Steele and others, "Fast Splittable Pseudorandom
+/// Number Generators", 2014).
+fn next(seed: u64) -> u64 {
+    let mixed = (seed ^ seed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb).wrapping_add(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Counts a value that comes after a greater one.
+fn note_order(map: &Map, command: &Command) {
+    let Command::Put(put) = command else { return };
+    let mut map = map.lock().unwrap();
+    if map.get(&put.key).is_some_and(|before| put.value < *before) {
+        let counter = map.entry(Key::from_static("disorder")).or_default();
+        *counter = [counter, &b"!"[..]].concat().into();
+    }
 }
 
 fn apply(map: &Map, command: Command) -> Result<Reply, Refusal> {
@@ -140,7 +179,7 @@ impl Node {
             cookie: std::env::var(COOKIE).ok().map(Secret::new),
         };
         let supervisor = Supervisor::start().await.unwrap();
-        let keeper = Arc::new(Keeper(Map::default()));
+        let keeper = Arc::new(Keeper(Map::default(), Arc::new(AtomicU64::new(boot))));
         let transport =
             Transport::start(config, Arc::new(Door), keeper, supervisor.clone()).await.unwrap();
         let events = Arc::new(Mutex::new(vec![]));
@@ -198,6 +237,7 @@ impl Node {
             ["many", peer, count, bytes] => {
                 self.many(peer, count.parse().unwrap(), bytes.parse().unwrap()).await
             }
+            ["moody", peer, rounds] => self.moody(peer, rounds.parse().unwrap()).await,
             ["flood", peer, seconds] => self.flood(peer, seconds.parse().unwrap()).await,
             other => format!("what? {other:?}"),
         }
@@ -235,6 +275,35 @@ impl Node {
             matches!(outcome, Ok(Ok(Reply::Entry(Some(entry)))) if entry.value.len() == bytes)
         });
         format!("put {} got {}", puts.count(), gets.count())
+    }
+
+    /// Puts growing values under a few moody keys, in batches of several messages, and sends in order
+    /// what was not done again, as a router does.
+    async fn moody(&self, peer: &str, rounds: u64) -> String {
+        let (mut value, mut done, mut again) = (0_u64, 0, 0);
+        for _ in 0..rounds {
+            let mut puts: Vec<_> = (0..3_000)
+                .map(|n| {
+                    value += 1;
+                    let value = Bytes::copy_from_slice(&value.to_be_bytes());
+                    put_value(&format!("moody-{}", n % 7), value)
+                })
+                .collect();
+            while !puts.is_empty() {
+                let Some(link) = self.link(peer) else { return "no link".to_owned() };
+                let outcomes = link.run(&puts).await;
+                let is_left = |outcome: &Outcome| match outcome {
+                    Ok(Err(Refusal::Moved { .. } | Refusal::Later)) => true,
+                    Err(reason) => *reason == LinkError::NotSent,
+                    Ok(_) => false,
+                };
+                let left = puts.into_iter().zip(outcomes).filter(|(_, outcome)| is_left(outcome));
+                puts = left.map(|(put, _)| put).collect();
+                again += puts.len();
+            }
+            done += 3_000;
+        }
+        format!("done {done} again {again}")
     }
 
     /// Writes as fast as it goes for so long, and says by how much the memory grew at most.

@@ -98,3 +98,12 @@ fn sessions_end_with_the_actor_that_carries_them_and_can_be_made_again() {
     assert_eq!(said, "dialed second@test 41");
     assert!(first.tell("put second@test a 10").contains("Stored"));
 }
+
+#[test]
+fn a_batch_is_done_in_order_for_each_slot_whatever_is_refused_or_put_off() {
+    let (mut first, _second) = pair();
+    let said = first.tell("moody second@test 40");
+    assert!(said.starts_with("done 120000 again "), "{said}");
+    assert!(!said.ends_with(" again 0"), "nothing was refused: {said}");
+    assert!(first.tell("get second@test disorder").contains("Entry(None)"));
+}
