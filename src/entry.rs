@@ -191,14 +191,6 @@ impl Key {
         Self { namespace, bytes: name.bytes.clone(), slot: name.slot }
     }
 
-    /// The counter that moves under this name, if it is one.
-    #[must_use]
-    pub fn counter_name(&self) -> Option<Self> {
-        let is_counter = self.namespace.0 == COUNTERS;
-        let namespace = Namespace::default();
-        is_counter.then(|| Self { namespace, bytes: self.bytes.clone(), slot: self.slot })
-    }
-
     /// Bytes of the key with its namespace.
     #[must_use]
     #[allow(clippy::len_without_is_empty, reason = "a key is never empty")]

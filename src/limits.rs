@@ -280,9 +280,6 @@ pub const HANDOFF_TIMEOUT: Duration = Duration::from_secs(600);
 /// balancers notice that it is not ready before it refuses anybody.
 pub const LAME_DUCK: Duration = Duration::from_secs(1);
 
-/// Commands of another node that are done together: what they read is counted after each part.
-pub const RUN_PART_COMMANDS: usize = 64;
-
 /// How long a node that has left waits for others to hear of it.
 pub const LEFT_TIMEOUT: Duration = Duration::from_millis(500);
 
