@@ -119,6 +119,11 @@ impl Session {
         self.reason.get().cloned().unwrap_or_default()
     }
 
+    /// Whether somebody wants it to end.
+    pub(super) fn was_killed(&self) -> bool {
+        self.reason.get().is_some()
+    }
+
     /// Notes that nothing is left of the session.
     pub(super) fn end(&self) {
         self.has_ended.send_replace(true);

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::Shared;
 use super::sessions::Taken;
 use crate::limits::HELLO_TIMEOUT;
-use crate::member::Member;
+use crate::member::{Boot, Member};
 use crate::peer::hello::{Acceptor, Dialer, Frame, HEADER_BYTES, HelloError, Introduced, Refused};
 use crate::peer::session::Session;
 use crate::peer::stream;
@@ -44,6 +44,7 @@ impl Shared {
         write(stream, &hello).await?;
         let (proving, peer, proof) = dialer.meet(&local, &read(stream).await?)?;
         self.stall_if_cut(&peer.member).await;
+        self.outlast_what_ends(peer.member.id.boot).await;
         let slot = self.sessions.begin_dial(&peer.member.id, self.next_serial());
         let slot = slot.map_err(HelloError::Here)?;
         write(stream, &proof).await?;
@@ -80,10 +81,19 @@ impl Shared {
                 return Err(HelloError::Here(Refused::NameTaken(taken)));
             }
         };
+        self.outlast_what_ends(peer.member.id.boot).await;
         let slot = self.sessions.begin_accept(&self.id, &peer.member.id, self.next_serial());
         let slot = slot.map_err(HelloError::Here)?;
         write(stream, &accepting.accept(&local, floor)).await?;
         Ok((peer, slot, floor))
+    }
+
+    /// Waits until a session that is ending has left its slot, for as long as a HELLO may take: or
+    /// two nodes that dial each other then would both be told that they are connected already.
+    async fn outlast_what_ends(&self, boot: Boot) {
+        if let Some(session) = self.sessions.ending(boot) {
+            session.ended().await;
+        }
     }
 
     /// Goes no further until time is up, if the connection to that node is cut on purpose.

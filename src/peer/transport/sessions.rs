@@ -162,6 +162,16 @@ impl Sessions {
         }
     }
 
+    /// The session with a peer that is about to end.
+    pub(super) fn ending(&self, boot: Boot) -> Option<Arc<Session>> {
+        match self.lock().get(&boot).map(|slot| &slot.state) {
+            Some(State::Session { session, is_ending, .. }) => {
+                (*is_ending || session.was_killed()).then(|| Arc::clone(session))
+            }
+            Some(State::Dialing | State::Accepted) | None => None,
+        }
+    }
+
     pub(super) fn link(&self, boot: Boot) -> Option<Link> {
         match self.lock().get(&boot).map(|slot| &slot.state) {
             Some(State::Session { link, .. }) => link.clone(),
