@@ -104,45 +104,6 @@ pub struct Entry {
     pub tags: Tags,
 }
 
-/// What is known of a key: what it holds, or that it was deleted. It is what moves between nodes; of
-/// two that are known of one key, the one with the greater version is right.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Known {
-    /// It holds this.
-    Entry(Entry),
-    /// It was deleted by the write of that version, which is remembered until then.
-    Deleted(Version, Millis),
-}
-
-impl Known {
-    /// The version of the last write that is known of.
-    #[must_use]
-    pub fn version(&self) -> Version {
-        match self {
-            Self::Entry(entry) => entry.version,
-            Self::Deleted(version, _) => *version,
-        }
-    }
-
-    /// Bytes of the value; none if it was deleted.
-    #[must_use]
-    pub fn value_len(&self) -> usize {
-        match self {
-            Self::Entry(entry) => entry.value.len(),
-            Self::Deleted(..) => 0,
-        }
-    }
-
-    /// The entry, if the key holds one at `now`.
-    #[must_use]
-    pub fn into_entry(self, now: Millis) -> Option<Entry> {
-        match self {
-            Self::Entry(entry) => (!entry.is_expired(now)).then_some(entry),
-            Self::Deleted(..) => None,
-        }
-    }
-}
-
 impl Key {
     /// A key in the default namespace.
     ///

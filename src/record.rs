@@ -23,9 +23,7 @@ use xxhash_rust::xxh3::xxh3_64;
 pub(crate) use head::{HEAD_WORDS_MAX, Head};
 pub(crate) use pack::write;
 
-use crate::entry::{
-    Entry, Key, Known, MediaType, Millis, NameError, Namespace, Slot, Tags, Version,
-};
+use crate::entry::{Entry, Key, MediaType, Millis, NameError, Namespace, Slot, Tags, Version};
 
 /// Bytes of the checksum behind a sealed image.
 const SEAL_BYTES: usize = 8;
@@ -88,13 +86,6 @@ impl<'a> NewEntry<'a> {
     }
 }
 
-impl<'a> From<&'a Entry> for NewEntry<'a> {
-    fn from(entry: &'a Entry) -> Self {
-        let Entry { value, media, version: _, expires_at, tags } = entry;
-        Self { value, media, expires_at: *expires_at, tags, is_pinned: false }
-    }
-}
-
 impl Record {
     /// The record of an entry of that version.
     ///
@@ -106,32 +97,11 @@ impl Record {
         Ok(Self::of_parts(&head, key, new))
     }
 
-    /// The record of `entry`, not pinned.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::new`].
-    pub fn entry_of(key: &Key, entry: &Entry) -> Result<Self, RecordError> {
-        Self::new(key, &NewEntry::from(entry), entry.version)
-    }
-
     /// The record that says, until `until`, that a write of that version deleted `key`.
     #[must_use]
     pub fn tombstone(key: &Key, version: Version, until: Millis) -> Self {
         let head = Head::tombstone(key, version, until);
         Self::of_parts(&head, key, &NewEntry::of(&[]))
-    }
-
-    /// The record of what is known.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::new`].
-    pub fn of_known(key: &Key, known: &Known) -> Result<Self, RecordError> {
-        match known {
-            Known::Entry(entry) => Self::entry_of(key, entry),
-            Known::Deleted(version, until) => Ok(Self::tombstone(key, *version, *until)),
-        }
     }
 
     fn of_parts(head: &Head, key: &Key, new: &NewEntry<'_>) -> Self {
@@ -227,12 +197,6 @@ impl Record {
         self.head().is_pinned
     }
 
-    /// Bytes of the value; none if it is a tombstone.
-    #[must_use]
-    pub fn value_len(&self) -> usize {
-        self.head().value_len()
-    }
-
     /// The entry, whether or not it has ended; `None` if it is a tombstone.
     #[must_use]
     pub fn entry(&self) -> Option<Entry> {
@@ -244,13 +208,6 @@ impl Record {
             expires_at: head.expires_at,
             tags: Tags::from_stored(self.part(head.tags_at(), head.tags_len())),
         })
-    }
-
-    /// The entry or that it was deleted. Whether it is pinned is lost.
-    #[must_use]
-    pub fn known(&self) -> Known {
-        let until = || Known::Deleted(self.version(), self.expires_at().unwrap_or_default());
-        self.entry().map_or_else(until, Known::Entry)
     }
 
     /// The image.
@@ -342,6 +299,20 @@ mod tests {
         )
     }
 
+    fn record_of(key: &Key, entry: &Entry, is_pinned: bool) -> Record {
+        let Entry { value, media, version, expires_at, tags } = entry;
+        let new = NewEntry { value, media, expires_at: *expires_at, tags, is_pinned };
+        Record::new(key, &new, *version).unwrap()
+    }
+
+    /// What a record says, written once more.
+    fn again(record: &Record) -> Record {
+        let tombstone =
+            || Record::tombstone(&record.key(), record.version(), record.expires_at().unwrap());
+        let entry = |entry| record_of(&record.key(), &entry, record.is_pinned());
+        record.entry().map_or_else(tombstone, entry)
+    }
+
     fn seal(record: &Record) -> Vec<u8> {
         let mut sealed = Vec::new();
         record.seal(&mut sealed);
@@ -359,28 +330,27 @@ mod tests {
 
         #[test]
         fn an_entry_comes_back_from_its_image(key in key(), entry in entry(), pin: bool) {
-            let new = NewEntry { is_pinned: pin, ..NewEntry::from(&entry) };
-            let record = Record::new(&key, &new, entry.version).unwrap();
-            let again = Record::unseal(seal(&record).into());
-            prop_assert_eq!(again.as_ref(), Ok(&record));
+            let record = record_of(&key, &entry, pin);
+            let unsealed = Record::unseal(seal(&record).into());
+            prop_assert_eq!(unsealed.as_ref(), Ok(&record));
             prop_assert_eq!(record.key(), key.clone());
             prop_assert_eq!((record.slot(), record.is_pinned()), (key.slot(), pin));
-            prop_assert_eq!(record.value_len(), entry.value.len());
-            prop_assert_eq!(record.known(), Known::Entry(entry));
+            prop_assert_eq!((record.version(), record.expires_at()), (entry.version, entry.expires_at));
+            prop_assert_eq!(record.entry(), Some(entry));
         }
 
         #[test]
         fn a_tombstone_comes_back_from_its_image(key in key(), version: u64, until: u64) {
-            let known = Known::Deleted(Version(version), Millis(until));
-            let record = Record::of_known(&key, &known).unwrap();
+            let record = Record::tombstone(&key, Version(version), Millis(until));
             prop_assert_eq!(Record::unseal(seal(&record).into()), Ok(record.clone()));
             prop_assert!(record.is_tombstone() && record.entry().is_none());
-            prop_assert_eq!((record.key(), record.known()), (key, known));
+            prop_assert_eq!((record.key(), record.version()), (key, Version(version)));
+            prop_assert_eq!(record.expires_at(), Some(Millis(until)));
         }
 
         #[test]
         fn any_flipped_bit_of_a_sealed_record_is_refused(key in key(), entry in entry()) {
-            let sealed = seal(&Record::entry_of(&key, &entry).unwrap());
+            let sealed = seal(&record_of(&key, &entry, false));
             for bit in 0..sealed.len() * 8 {
                 let mut damaged = sealed.clone();
                 damaged[bit / 8] ^= 1 << (bit % 8);
@@ -392,7 +362,7 @@ mod tests {
         fn any_bytes_are_refused_or_are_a_record(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = Record::unseal(bytes.clone().into());
             if let Ok(record) = Record::from_bytes(bytes.into()) {
-                prop_assert_eq!(Record::of_known(&record.key(), &record.known()).is_ok(), true);
+                prop_assert_eq!(again(&record), record);
             }
         }
 
@@ -402,21 +372,13 @@ mod tests {
             entry in entry(),
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         ) {
-            let mut bytes = Record::entry_of(&key, &entry).unwrap().as_bytes().to_vec();
+            let mut bytes = record_of(&key, &entry, false).as_bytes().to_vec();
             for (at, byte) in changes {
                 let at = at.index(bytes.len());
                 bytes[at] = byte;
             }
             if let Ok(record) = Record::from_bytes(bytes.into()) {
-                let again = match record.entry() {
-                    Some(entry) => {
-                        let is_pinned = record.is_pinned();
-                        let new = NewEntry { is_pinned, ..NewEntry::from(&entry) };
-                        Record::new(&record.key(), &new, entry.version)
-                    }
-                    None => Record::of_known(&record.key(), &record.known()),
-                };
-                prop_assert_eq!(again, Ok(record));
+                prop_assert_eq!(again(&record), record);
             }
         }
     }

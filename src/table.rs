@@ -60,7 +60,7 @@ use self::journal::Journal;
 use self::ledger::Ledger;
 use self::record::Head;
 use self::sync::{AtomicU64, Ordering};
-use crate::entry::{Key, Known};
+use crate::entry::Key;
 use crate::limits::{
     BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BLOCKS_MIN, ENTRY_BYTES_MAX, ENTRY_SHARE_MAX,
     TABLE_BYTES_MAX, TABLE_BYTES_MIN,
@@ -157,15 +157,6 @@ pub struct Tick {
 pub struct Cursor(u32);
 
 /// What one step of a scan found.
-#[derive(Clone, Debug)]
-pub struct ScanStep {
-    /// Keys and what is known of them, in no particular order.
-    pub found: Vec<(Key, Known)>,
-    /// Where to go on; `None` at the end.
-    pub next: Option<Cursor>,
-}
-
-/// What one step of a scan found, as the table holds it.
 #[derive(Clone, Debug)]
 pub struct RecordStep {
     /// What is known of keys, in no particular order.

@@ -6,10 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use smache::entry::{Key, Known, MediaType, Millis, Namespace, Slot, Tags};
+use smache::entry::{Key, MediaType, Millis, Namespace, Slot, Tags};
 use smache::table::{
-    Cursor, Limit, Merge, NewEntry, Put, Record, ScanStep, Table, TableConfig, TableReader,
-    TableWriter,
+    Cursor, Limit, Merge, NewEntry, Put, Record, Table, TableConfig, TableReader, TableWriter,
 };
 
 const MIB: usize = 1024 * 1024;
@@ -67,12 +66,9 @@ fn scan_all(reader: &TableReader, now: Millis) -> Vec<(Key, smache::entry::Entry
     let mut all = Vec::new();
     let mut cursor = Some(Cursor::default());
     while let Some(at) = cursor {
-        let ScanStep { found, next } = reader.scan(at, 50, now, |_| true);
-        let entries = found
-            .into_iter()
-            .filter_map(|(key, known)| known.into_entry(now).map(|entry| (key, entry)));
-        all.extend(entries);
-        cursor = next;
+        let step = reader.scan_records(at, 50, now, |_| true);
+        all.extend(step.found.iter().filter_map(|found| Some((found.key(), found.entry()?))));
+        cursor = step.next;
     }
     all
 }
@@ -277,11 +273,12 @@ fn a_tombstone_keeps_its_version_until_it_ends() {
     let (_, first) = writer.put(&key(1), &NewEntry::of(b"a"), Millis(1));
     assert!(writer.bury(&key(1), Millis(50), Millis(2)));
     assert_eq!(writer.get(&key(1), Millis(3)), None);
-    let known = writer.reader().known(&key(1)).expect("a tombstone");
-    assert!(first < known.version() && matches!(known, Known::Deleted(_, Millis(50))));
+    let record = writer.reader().record(&key(1)).expect("a tombstone");
+    assert!(first < record.version() && record.is_tombstone());
+    assert_eq!(record.expires_at(), Some(Millis(50)));
     assert!(!writer.bury(&key(1), Millis(60), Millis(4)));
-    assert!(table.reader().scan(Cursor::default(), 9, Millis(59), |_| true).found.len() == 1);
-    assert!(table.reader().scan(Cursor::default(), 9, Millis(60), |_| true).found.is_empty());
+    let found = |now| table.reader().scan_records(Cursor::default(), 9, now, |_| true).found;
+    assert!(found(Millis(59)).len() == 1 && found(Millis(60)).is_empty());
     assert_eq!(writer.put(&key(1), &NewEntry::of(b"b"), Millis(5)).0, Put::Created);
     assert!(scan_all(&table.reader(), Millis(5)).len() == 1);
 }
@@ -299,19 +296,19 @@ fn versions_grow_beyond_what_was_seen_elsewhere() {
 fn what_was_known_elsewhere_is_taken_only_if_it_is_newer() {
     let (here, there) = (table(MIB), table(MIB));
     let (mut here, mut there) = (writer(&here), writer(&there));
-    let known = |writer: &TableWriter| writer.reader().known(&key(1)).expect("something");
+    let known = |writer: &TableWriter| writer.reader().record(&key(1)).expect("something");
     here.put(&key(1), &NewEntry::of(b"old"), Millis(1));
     there.put(&key(1), &NewEntry::of(b"new"), Millis(2));
-    assert_eq!(here.merge(&key(1), &known(&there), Millis(3)), Merge::Taken);
+    assert_eq!(here.merge_record(&known(&there), Millis(3)), Merge::Taken);
     assert_eq!(known(&here), known(&there));
-    assert_eq!(here.merge(&key(1), &known(&there), Millis(3)), Merge::Older);
+    assert_eq!(here.merge_record(&known(&there), Millis(3)), Merge::Older);
     there.bury(&key(1), Millis(90), Millis(4));
-    assert_eq!(here.merge(&key(1), &known(&there), Millis(5)), Merge::Taken);
+    assert_eq!(here.merge_record(&known(&there), Millis(5)), Merge::Taken);
     assert_eq!(here.get(&key(1), Millis(5)), None);
     // A write here is newer than all that was taken over.
     here.put(&key(1), &NewEntry::of(b"newest"), Millis(1));
-    assert_eq!(here.merge(&key(1), &known(&there), Millis(5)), Merge::Older);
-    assert_eq!(there.merge(&key(1), &known(&here), Millis(5)), Merge::Taken);
+    assert_eq!(here.merge_record(&known(&there), Millis(5)), Merge::Older);
+    assert_eq!(there.merge_record(&known(&here), Millis(5)), Merge::Taken);
     assert!(there.get(&key(1), Millis(5)).is_some_and(|entry| entry.value == "newest"));
 }
 
@@ -365,9 +362,9 @@ fn what_has_ended_elsewhere_takes_the_older_away() {
     here.put(&key(1), &NewEntry::of(b"old"), Millis(1));
     let ends = NewEntry { expires_at: Some(Millis(9)), ..NewEntry::of(b"new") };
     there.put(&key(1), &ends, Millis(2));
-    let known = there.reader().known(&key(1)).expect("an entry");
-    assert_eq!(here.merge(&key(1), &known, Millis(10)), Merge::Taken);
-    assert_eq!(here.reader().known(&key(1)), None);
+    let record = there.reader().record(&key(1)).expect("an entry");
+    assert_eq!(here.merge_record(&record, Millis(10)), Merge::Taken);
+    assert_eq!(here.reader().record(&key(1)), None);
 }
 
 #[test]
@@ -379,7 +376,7 @@ fn only_what_is_still_as_it_was_is_forgotten() {
     assert!(!writer.forget(&key(1), first));
     assert!(writer.get(&key(1), Millis(1)).is_some());
     assert!(writer.forget(&key(1), second));
-    assert_eq!(table.reader().known(&key(1)), None);
+    assert_eq!(table.reader().record(&key(1)), None);
     assert!(!writer.forget(&key(1), second));
 }
 
@@ -506,8 +503,8 @@ fn a_scan_sees_every_entry_present_throughout() {
     let mut next = 1_000_000;
     // The index grows to many times its size between the first step and the last.
     while let Some(at) = cursor {
-        let step = reader.scan(at, 20, Millis(1), |_| true);
-        seen.extend(step.found.iter().map(|(key, _)| key.clone()));
+        let step = reader.scan_records(at, 20, Millis(1), |_| true);
+        seen.extend(step.found.iter().map(Record::key));
         cursor = step.next;
         let is_growing = next < 1_150_000;
         for _ in 0..if is_growing { 2_000 } else { 10 } {

@@ -109,9 +109,10 @@ fn what_is_always_there_is_always_found_while_the_index_grows_and_chains_move() 
                         let mut seen = vec![false; 1_000];
                         let mut cursor = Some(Cursor::default());
                         while let Some(at) = cursor {
-                            let step = reader.scan(at, 100, NOW, |_| true);
-                            for (key, known) in step.found {
-                                let Some(entry) = known.into_entry(NOW) else { continue };
+                            let step = reader.scan_records(at, 100, NOW, |_| true);
+                            for record in step.found {
+                                let Some(entry) = record.entry() else { continue };
+                                let key = record.key();
                                 let bytes = key.as_bytes().try_into().expect("eight bytes");
                                 let number = u64::from_le_bytes(bytes);
                                 check(number, &entry.value);

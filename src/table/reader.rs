@@ -6,7 +6,7 @@ use super::index::{self, Item, Position};
 use super::record::View;
 use super::sync::{AtomicU64, Ordering};
 use super::{Table, TableReader, TableStats};
-use crate::entry::{Entry, Key, Known, Millis, Version};
+use crate::entry::{Entry, Key, Millis, Version};
 use crate::record::Record;
 
 /// A read met a change and has to look again.
@@ -23,12 +23,6 @@ impl TableReader {
     #[must_use]
     pub fn get(&self, key: &Key, now: Millis) -> Option<Entry> {
         self.table.get(key, now)
-    }
-
-    /// What is known of `key`, also that it was deleted or has ended; `None` if nothing is.
-    #[must_use]
-    pub fn known(&self, key: &Key) -> Option<Known> {
-        self.record(key).map(|record| record.known())
     }
 
     /// What is known of `key` as the table holds it, also a tombstone or what has ended; `None` if

@@ -6,43 +6,26 @@
 
 use super::index::Position;
 use super::reader::Moved;
-use super::record::View;
-use super::{Cursor, RecordStep, ScanStep, Table, TableReader};
-use crate::entry::{Key, Millis, Slot};
+use super::{Cursor, RecordStep, Table, TableReader};
+use crate::entry::{Millis, Slot};
 use crate::limits::{SCAN_STEP_BUCKETS_MAX, SCAN_STEP_BYTES_MAX};
 use crate::record::Record;
 
 /// What a scan looks for.
 struct Look<W> {
     now: Millis,
-    /// Whether a record is wanted. May be asked of one that is being overwritten: its answer does not
-    /// count then.
+    /// Whether records of a slot are wanted. May be asked of one that is being overwritten: its answer
+    /// does not count then.
     is_wanted: W,
 }
 
 impl TableReader {
-    /// What is known of the next keys from `cursor` on that `is_wanted` says yes to: about
+    /// What is known of the next keys from `cursor` on, in slots that `is_wanted` says yes to: about
     /// `entries_max` of them, whole buckets of a few, and nothing that has ended at `now`.
     ///
     /// A step is bounded in entries, in bytes and in buckets looked at, so it may well come back
-    /// with nothing and a cursor to go on from.
-    #[must_use]
-    pub fn scan(
-        &self,
-        cursor: Cursor,
-        entries_max: usize,
-        now: Millis,
-        is_wanted: impl Fn(&Key) -> bool,
-    ) -> ScanStep {
-        let is_wanted = |view: &View<'_>| is_wanted(&view.key());
-        let look = Look { now, is_wanted };
-        let (found, next) = self.scan_step(cursor, entries_max, &look);
-        let known = found.iter().map(|record| (record.key(), record.known()));
-        ScanStep { found: known.collect(), next }
-    }
-
-    /// As [`Self::scan`], in records, and of whole slots: nothing of a record that is not wanted is
-    /// looked at but its head.
+    /// with nothing and a cursor to go on from. Nothing of a record that is not wanted is looked at
+    /// but its head.
     #[must_use]
     pub fn scan_records(
         &self,
@@ -51,18 +34,7 @@ impl TableReader {
         now: Millis,
         is_wanted: impl Fn(Slot) -> bool,
     ) -> RecordStep {
-        let is_wanted = |view: &View<'_>| is_wanted(view.head.slot());
         let look = Look { now, is_wanted };
-        let (found, next) = self.scan_step(cursor, entries_max, &look);
-        RecordStep { found, next }
-    }
-
-    fn scan_step(
-        &self,
-        cursor: Cursor,
-        entries_max: usize,
-        look: &Look<impl Fn(&View<'_>) -> bool>,
-    ) -> (Vec<Record>, Option<Cursor>) {
         let mut found = Vec::new();
         let mut next = Some(cursor);
         let mut bytes = 0;
@@ -72,11 +44,11 @@ impl TableReader {
                 break;
             }
             let len = found.len();
-            let after = self.table.scan_bucket(Position(at), look, &mut found);
+            let after = self.table.scan_bucket(Position(at), &look, &mut found);
             next = after.map(|position| Cursor(position.0));
             bytes += found[len..].iter().map(|record| record.as_bytes().len()).sum::<usize>();
         }
-        (found, next)
+        RecordStep { found, next }
     }
 }
 
@@ -85,7 +57,7 @@ impl Table {
     fn scan_bucket(
         &self,
         from: Position,
-        look: &Look<impl Fn(&View<'_>) -> bool>,
+        look: &Look<impl Fn(Slot) -> bool>,
         found: &mut Vec<Record>,
     ) -> Option<Position> {
         let len = found.len();
@@ -100,7 +72,7 @@ impl Table {
     fn try_scan_bucket(
         &self,
         from: Position,
-        look: &Look<impl Fn(&View<'_>) -> bool>,
+        look: &Look<impl Fn(Slot) -> bool>,
         found: &mut Vec<Record>,
     ) -> Result<Option<Position>, Moved> {
         let layout = self.index.layout();
@@ -109,7 +81,7 @@ impl Table {
         let mut scratch = Vec::new();
         for (slot, item) in chain.by_ref() {
             let view = self.view(slot, item)?;
-            let is_wanted = !view.head.is_expired(look.now) && (look.is_wanted)(&view);
+            let is_wanted = !view.head.is_expired(look.now) && (look.is_wanted)(view.head.slot());
             let record = is_wanted.then(|| {
                 let namespace_len = view.name_into(&mut scratch);
                 let (namespace, key) = scratch.split_at(namespace_len);

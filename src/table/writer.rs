@@ -9,7 +9,7 @@ use super::ledger::{Ledger, Which};
 use super::record::{Head, Run, View};
 use super::sync::{AtomicU64, Ordering};
 use super::{Merge, NewEntry, Parked, Put, Table, TableReader, TableWriter, Tick, fault, restart};
-use crate::entry::{Entry, Key, Known, Millis, Version};
+use crate::entry::{Entry, Key, Millis, Version};
 use crate::record::Record;
 
 /// Entries to a bucket of eight words before the index grows: more, and too many of them spill.
@@ -69,21 +69,15 @@ impl TableWriter {
 
     /// Removes an entry and remembers until `until` that and when that was; whether there was one.
     ///
-    /// The deletion is what [`TableReader::known`] says from then on.
+    /// The deletion is what [`TableReader::record`] says from then on.
     pub fn bury(&mut self, key: &Key, until: Millis, now: Millis) -> bool {
         self.change(|ledger, table| ledger.bury_key(table, key, until, now))
     }
 
-    /// Takes over what is known of `key` elsewhere, under the version it has there, unless as much
+    /// Takes over what is known of a key elsewhere, under the version it has there, unless as much
     /// or more is known here. All later versions are greater than that one in any case.
-    pub fn merge(&mut self, key: &Key, known: &Known, now: Millis) -> Merge {
-        match Record::of_known(key, known) {
-            Ok(record) => self.merge_record(&record, now),
-            Err(_) => Merge::TooLarge,
-        }
-    }
-
-    /// As [`Self::merge`]: the words of the record go into the log as they are.
+    ///
+    /// The words of the record go into the log as they are.
     pub fn merge_record(&mut self, record: &Record, now: Millis) -> Merge {
         self.change(|ledger, table| ledger.merge(table, record, now))
     }

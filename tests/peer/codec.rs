@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use smache::command::{Command, Condition, Delete, Get, NextId, Put, Reply, Stored};
-use smache::entry::{Entry, Key, Known, MediaType, Millis, Namespace, Tags, Version};
+use smache::entry::{Entry, Key, MediaType, Millis, Namespace, Tags, Version};
 use smache::error::Error;
 use smache::limits::{PEER_BATCH_COMMANDS_MAX, PEER_FRAME_BYTES_MAX};
 use smache::member::{Boot, NodeId, NodeName, Standing};
@@ -16,7 +16,7 @@ use smache::peer::codec::{
 use smache::peer::message::{
     Claim, Claimed, MemberRecord, Ping, PushOutcome, Refusal, Request, Response, ViewRecord,
 };
-use smache::record::Record;
+use smache::record::{NewEntry, Record};
 
 fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
     vec(any::<u8>(), 0..max).prop_map(Bytes::from)
@@ -51,13 +51,6 @@ fn entry() -> impl Strategy<Value = Entry> {
             tags,
         },
     )
-}
-
-fn known() -> impl Strategy<Value = Known> {
-    prop_oneof![
-        entry().prop_map(Known::Entry),
-        any::<(u64, u64)>().prop_map(|(version, at)| Known::Deleted(Version(version), Millis(at))),
-    ]
 }
 
 fn put() -> impl Strategy<Value = Put> {
@@ -110,7 +103,14 @@ fn reply() -> impl Strategy<Value = Reply> {
 }
 
 fn record() -> impl Strategy<Value = Record> {
-    (key(), known()).prop_map(|(key, known)| Record::of_known(&key, &known).unwrap())
+    let written = (key(), entry(), any::<bool>()).prop_map(|(key, entry, is_pinned)| {
+        let Entry { value, media, version, expires_at, tags } = &entry;
+        let new = NewEntry { value, media, expires_at: *expires_at, tags, is_pinned };
+        Record::new(&key, &new, *version).unwrap()
+    });
+    let deleted = (key(), any::<(u64, u64)>())
+        .prop_map(|(key, (version, at))| Record::tombstone(&key, Version(version), Millis(at)));
+    prop_oneof![written, deleted]
 }
 
 fn ping() -> impl Strategy<Value = Ping> {

@@ -17,7 +17,7 @@ use smache::peer::{
     Admission, Answer, Answering, Chaos, Link, LinkError, Outcome, Transport, TransportConfig,
     TransportEvent,
 };
-use smache::record::Record;
+use smache::record::{NewEntry, Record};
 use smache::supervision::Supervisor;
 
 use crate::process::{BOOT, COOKIE, NAME};
@@ -253,7 +253,7 @@ impl Node {
         let value = Bytes::from(vec![1; bytes.parse().unwrap()]);
         let moved = |n| {
             let key = Key::new(format!("moved-{n}")).unwrap();
-            Record::entry_of(&key, &entry(value.clone())).unwrap()
+            Record::new(&key, &NewEntry::of(&value), Version(1)).unwrap()
         };
         let entries = (0..entries.parse::<usize>().unwrap()).map(moved).collect();
         match self.link(peer).unwrap().push(entries).await {
