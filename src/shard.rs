@@ -315,9 +315,12 @@ impl Counts {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bytes::Bytes;
 
     use super::*;
+    use crate::clock;
     use crate::command::{Condition, Delete, Get, NextId, Put, Stored};
     use crate::entry::MediaType;
     use crate::supervision::Supervisor;
@@ -485,6 +488,54 @@ mod tests {
         let merge = Transfer::TakeOver(written);
         assert_eq!(shard.transfer(vec![merge]).await[0], Ok(false));
         assert_eq!(shard.get(&key(1), NOW), None);
+    }
+
+    #[tokio::test]
+    async fn deletions_of_absent_keys_leave_the_table_alone() {
+        let (shard, _supervisor, gate) = start_gated().await;
+        let delete = |n| Command::from(Delete { key: key(n) });
+        gate.set_peers(true);
+        shard.write((1..=100).map(put).collect(), usize::MAX).await;
+        assert_eq!(shard.write_one(delete(1)).await, Ok(Reply::Flag(true)));
+        let (tombstone, before) = (shard.record(&key(1)), shard.stats());
+        for part in 1..=40 {
+            let absent = (1_000 * part..1_000 * (part + 1)).map(delete);
+            let replies = shard.write(absent.chain([delete(1)]).collect(), usize::MAX).await;
+            assert!(replies.iter().all(|reply| *reply == Ok(Reply::Flag(false))));
+        }
+        assert_eq!(shard.record(&key(1)), tombstone);
+        assert_eq!(shard.stats(), before);
+        assert_eq!((before.table.entries, shard.record(&key(1_000))), (100, None));
+    }
+
+    /// The deletion of a key that is known elsewhere only, and is older there.
+    async fn wins_over_what_comes_later(shard: &Shard) {
+        let (other, _supervisor) = start().await;
+        other.write_one(put(1)).await.unwrap();
+        let older = other.record(&key(1)).unwrap();
+        shard.observe(older.version());
+        let delete = Command::from(Delete { key: key(1) });
+        assert_eq!(shard.write_one(delete).await, Ok(Reply::Flag(false)));
+        assert_eq!(shard.transfer(vec![Transfer::TakeOver(older)]).await, [Ok(false)]);
+        assert_eq!(shard.get(&key(1), NOW), None);
+    }
+
+    #[tokio::test]
+    async fn the_deletion_of_a_key_that_is_still_arriving_wins() {
+        let (shard, _supervisor, gate) = start_gated().await;
+        gate.set_peers(true);
+        let arriving =
+            Passage { serves: true, is_ours: true, is_arriving: true, is_doubtful: false };
+        gate.set_all([(key(1).slot(), arriving)]);
+        wins_over_what_comes_later(&shard).await;
+    }
+
+    #[tokio::test]
+    async fn the_deletion_of_a_key_that_a_lost_node_may_have_wins() {
+        let (shard, _supervisor, gate) = start_gated().await;
+        gate.set_peers(true);
+        gate.lost_until(clock::now().after(Duration::from_secs(60)));
+        wins_over_what_comes_later(&shard).await;
     }
 
     #[tokio::test]

@@ -16,7 +16,8 @@ use super::inbox::{FromPeer, Told};
 use super::message::{DiscoveryMsg, KeeperMsg};
 use super::sight::{Sight, Unanswered, ping_of, record_of};
 use super::task::Task;
-use crate::limits::{FORM_AFTER, MEMBER_TICK, WAITING_LOG_PAUSE};
+use crate::clock;
+use crate::limits::{FORM_AFTER, MEMBER_TICK, TOMBSTONE_TTL, WAITING_LOG_PAUSE};
 use crate::member::{Member, NodeId, RosterAction, RosterEvent, Standing, View};
 use crate::peer::TransportEvent;
 use crate::peer::message::{Request, Response};
@@ -268,6 +269,7 @@ impl DiscoveryState {
                     info!(%peer, "member has left");
                 } else {
                     warn!(%peer, "member is dead: nothing is heard of it");
+                    shared.gate.lost_until(clock::now().after(TOMBSTONE_TTL));
                 }
                 shared.transport().close(&peer, "member is gone");
             }

@@ -17,7 +17,7 @@ use super::task::Task;
 use crate::clock;
 use crate::entry::{Millis, Version};
 use crate::error::Error;
-use crate::limits::{CLAIM_ANSWER_TIMEOUT, CLAIM_PAUSE, HANDOFF_TICK, LEASE};
+use crate::limits::{CLAIM_ANSWER_TIMEOUT, CLAIM_PAUSE, HANDOFF_TICK, LEASE, TOMBSTONE_TTL};
 use crate::member::{Member, NodeId};
 use crate::partition::{Handoff, HandoffAction, HandoffEvent, PartitionMap, SLOTS, Slot, SlotSet};
 use crate::peer::message::{Claim, Claimed, Request, Response};
@@ -328,6 +328,9 @@ impl KeeperState {
             left.contains(*slot) || was_held || 1 < sources
         };
         let mixed: SlotSet = arriving.iter().filter(is_mixed).collect();
+        if handoff.is_unsure() {
+            self.shared.gate.lost_until(clock::now().after(TOMBSTONE_TTL));
+        }
         // Before the gate: who finds a slot open must find its sources.
         self.shared.router.publish(Routes { map, links, sources });
         let mut changed = vec![];

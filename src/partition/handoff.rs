@@ -265,6 +265,12 @@ impl Handoff {
         peers.map(|(id, _)| id).collect()
     }
 
+    /// Whether something is held here without the word of a member that was asked for it.
+    #[must_use]
+    pub fn is_unsure(&self) -> bool {
+        self.peers.values().any(|peer| peer.is_given_up && !peer.owes.is_empty())
+    }
+
     /// Whether nothing is left here that another node should have: a leaving node may go.
     #[must_use]
     pub fn is_done(&self) -> bool {

@@ -28,6 +28,8 @@ pub struct Gate {
     lease: AtomicU64,
     /// Whether deletions have to be remembered, as other nodes may still have what was deleted.
     has_peers: AtomicBool,
+    /// Until when a node that was lost may come back with what it held.
+    lost_until: AtomicU64,
 }
 
 /// What is done with a slot.
@@ -57,6 +59,7 @@ impl Default for Gate {
             changes: AtomicU64::new(0),
             lease: AtomicU64::new(u64::MAX),
             has_peers: AtomicBool::new(false),
+            lost_until: AtomicU64::new(0),
         }
     }
 }
@@ -111,6 +114,14 @@ impl Gate {
         self.has_peers.load(Ordering::Relaxed)
     }
 
+    /// Whether an entry of `slot` that nobody knows of here may still come: from who had the slot
+    /// before, or from a node that was lost.
+    #[inline]
+    #[must_use]
+    pub fn may_bring(&self, slot: Slot, now: Millis) -> bool {
+        self.is_arriving(slot) || now.0 < self.lost_until.load(Ordering::Relaxed)
+    }
+
     /// What `look` makes of the slots, if none of them was changed meanwhile.
     pub fn look<T>(&self, now: Millis, look: impl FnOnce(&Look<'_>) -> T) -> Option<T> {
         let before = self.changes.load(Ordering::Acquire);
@@ -151,6 +162,11 @@ impl Gate {
     /// Says whether there are other nodes.
     pub fn set_peers(&self, has_peers: bool) {
         self.has_peers.store(has_peers, Ordering::Relaxed);
+    }
+
+    /// Notes that a node was lost: until `end` it may come back with what it held.
+    pub fn lost_until(&self, end: Millis) {
+        self.lost_until.fetch_max(end.0, Ordering::Relaxed);
     }
 
     #[inline]

@@ -99,10 +99,18 @@ pub(super) struct Waiting {
 
 impl Turn<'_> {
     /// Ends an entry, and remembers that where other nodes may still have it. Whether there was one.
+    ///
+    /// Where there was none nothing is remembered, or deletions of keys that never were would crowd
+    /// out those that count. But for a slot that is arriving, and for a while after a node was lost:
+    /// an older entry may come from there then, and the deletion has to win over it.
     pub(super) fn delete(&mut self, key: &Key) -> bool {
-        let was_there = match self.gate.has_peers() {
-            true => self.writer.bury(key, self.now.after(TOMBSTONE_TTL), self.now),
-            false => self.writer.delete(key, self.now),
+        let Self { writer, gate, now, .. } = self;
+        let has_more = |writer: &TableWriter| {
+            gate.may_bring(key.slot(), *now) || writer.head(key, *now).is_some()
+        };
+        let was_there = match gate.has_peers() {
+            true => has_more(writer) && writer.bury(key, now.after(TOMBSTONE_TTL), *now),
+            false => writer.delete(key, *now),
         };
         if was_there {
             self.counts.wrote();
