@@ -51,7 +51,7 @@ fn audit(table: &Arc<Table>, context: &str) {
     let mut counts: BTreeMap<Slot, SlotCount> = BTreeMap::new();
     for record in scan(table) {
         let count = counts.entry(record.slot()).or_default();
-        count.keys += u32::from(!record.is_tombstone());
+        count.keys += u32::from(!record.is_tombstone() && !record.is_pinned());
         count.records += 1;
     }
     let reader = table.reader();

@@ -57,6 +57,26 @@ fn ids_are_given_from_one_and_never_overwrite() {
 }
 
 #[test]
+fn the_counter_of_ids_is_nobodys_key() {
+    let node = Node::start(&[]);
+    for id in 1..=3 {
+        let given = node.post("/api", r#"{"data":{}}"#).json();
+        assert_eq!(given["id"], id);
+    }
+    let keys = || node.get("/status").json()["cluster"]["members"][0]["keys"].clone();
+    assert_eq!(keys(), 3);
+    for id in 1..=3 {
+        node.client().request("DELETE", &format!("/api?id={id}"), "");
+    }
+    assert_eq!(keys(), 0);
+    // The counter is still there, and so is where it has come to.
+    let shards = node.get("/status").json()["shards"].clone();
+    let entries = shards.as_array().unwrap().iter().filter_map(|shard| shard["entries"].as_u64());
+    assert_eq!(entries.sum::<u64>(), 1);
+    assert_eq!(node.post("/api", r#"{"data":{}}"#).json()["id"], 4);
+}
+
+#[test]
 fn queries_answer_parts_of_an_object() {
     let node = Node::start(&[]);
     node.post(
