@@ -385,3 +385,86 @@ impl Shared {
         self.membership.dials.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::command::{Command, Condition, Get, Put, Stored};
+    use crate::entry::{Key, MediaType};
+    use crate::limits::TABLE_BYTES_MIN;
+    use crate::member::{Boot, NodeName, View};
+    use crate::peer::codec;
+    use crate::router::Routes;
+    use crate::shard::Shard;
+    use crate::table::{Table, TableConfig};
+
+    /// A number that no verb has.
+    const UNKNOWN: u16 = 60_000;
+
+    fn member(name: &str, boot: u64) -> Member {
+        Member {
+            id: NodeId { name: NodeName::new(name).unwrap(), boot: Boot(boot) },
+            addr: String::new(),
+            http: String::new(),
+            incarnation: 1,
+            standing: Standing::Alive,
+            weight: 1,
+        }
+    }
+
+    /// The node `a`, which has every slot, and knows `b`.
+    async fn start(a: Member, b: Member) -> (Cluster, Supervisor) {
+        let gate = Arc::new(Gate::default());
+        let routes = Routes::alone(&View::new(1, [a.clone(), b]));
+        let table = Table::new(&TableConfig::new(TABLE_BYTES_MIN));
+        let (shard, spec) = Shard::new(0, table, Arc::clone(&gate));
+        let supervisor = Supervisor::start().await.unwrap();
+        supervisor.add(spec).await.unwrap();
+        let router = Router::new(a.id.clone(), vec![shard], Arc::clone(&gate), routes);
+        (Cluster::new(a, vec![], router, gate), supervisor)
+    }
+
+    fn put(key: &'static str) -> Command {
+        Command::Put(Put {
+            key: Key::from_static(key),
+            value: Bytes::from_static(b"1"),
+            media: MediaType::Bytes,
+            expires_at: None,
+            condition: Condition::Always,
+        })
+    }
+
+    /// A message of `commands`, of which the one at `place` has a number that no verb has.
+    fn message_of(commands: &[Command], place: usize) -> Vec<u8> {
+        let message = |commands: &[Command]| {
+            let request = Request::Run(commands.iter().cloned().map(Ok).collect());
+            codec::encode_request(Boot(2), &request).unwrap()
+        };
+        let mut bytes = message(commands);
+        let at = message(&commands[..place]).len();
+        bytes[at..at + 2].copy_from_slice(&UNKNOWN.to_le_bytes());
+        bytes
+    }
+
+    #[tokio::test]
+    async fn a_verb_that_is_not_known_is_refused_alone_with_the_name_and_version_of_this_node() {
+        let (cluster, _supervisor) = start(member("a", 1), member("b", 2)).await;
+        let get = Command::from(Get { key: Key::from_static("x") });
+        let commands = [put("x"), put("z"), get, put("y")];
+        let bytes = message_of(&commands, 1);
+        let (_, request) = codec::decode_request(&bytes).unwrap();
+        let response = cluster.answer(member("b", 2).id, request).await;
+        let response = codec::decode_response(&codec::encode_response(&response).unwrap());
+        let Ok(Response::Ran(outcomes)) = response else { panic!("{response:?}") };
+        let created = |outcome| matches!(outcome, &Ok(Reply::Stored(Stored::Created(_))));
+        assert!(created(&outcomes[0]) && created(&outcomes[3]), "{outcomes:?}");
+        assert!(matches!(&outcomes[2], Ok(Reply::Entry(Some(found))) if found.value == "1"));
+        let Err(Refusal::Failed(error)) = &outcomes[1] else { panic!("{outcomes:?}") };
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(*error, Error::Unsupported { node: "a".into(), version: version.into() });
+        assert!(error.to_string().contains(&format!("a runs smache {version}")), "{error}");
+        assert_eq!(cluster.shared.router.record_here(&Key::from_static("z")), None);
+    }
+}
