@@ -84,7 +84,8 @@ pub struct ClusterStatus {
 }
 
 /// One member. `addr` is where other nodes reach it and `http` where clients do, null where it does
-/// not listen for them; `heard_ms` how long ago it was heard, null for never.
+/// not listen for them; `heard_ms` how long ago it was heard, null for never; `version` that of its
+/// software, null while there is no session with it.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "the fields are those of the contract, under the same names")]
 pub struct MemberStatus {
@@ -92,6 +93,7 @@ pub struct MemberStatus {
     pub boot_id: String,
     pub addr: Option<String>,
     pub http: Option<String>,
+    pub version: Option<String>,
     pub state: MemberState,
     pub slots: u16,
     /// Keys it has; null if it did not say so in time.
@@ -230,11 +232,12 @@ impl Cache {
             };
         };
         let ClusterReport { epoch, moving, members, peers } = cluster.report();
-        let member = |MemberReport { member, state, slots, heard_ms }| MemberStatus {
+        let member = |MemberReport { member, state, slots, heard_ms, version }| MemberStatus {
             node: member.id.name.to_string(),
             boot_id: member.id.boot.to_string(),
             addr: (!member.addr.is_empty()).then_some(member.addr),
             http: (!member.http.is_empty()).then_some(member.http),
+            version,
             state: MemberState::from(state),
             slots,
             keys: None,
@@ -255,6 +258,7 @@ impl Cache {
             boot_id: self.inner.node.boot.to_string(),
             addr: None,
             http: None,
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             state,
             slots: SLOTS,
             keys: None,

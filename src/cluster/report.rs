@@ -30,6 +30,8 @@ pub struct MemberReport {
     pub slots: u16,
     /// How long ago it was heard, in milliseconds; `None` for never.
     pub heard_ms: Option<u64>,
+    /// The version of its software; `None` while there is no session with it.
+    pub version: Option<String>,
 }
 
 /// One place where this node looks for others.
@@ -64,6 +66,7 @@ impl Cluster {
             state: if member.id.name == *own { own_state(member) } else { state },
             slots: slots(member),
             heard_ms: heard.map(|heard| u64::try_from(heard.as_millis()).unwrap_or(u64::MAX)),
+            version: shared.version_of(&member.id),
         });
         let (epoch, members) = (roster.view().epoch(), members.collect());
         drop(roster);
@@ -94,6 +97,14 @@ impl Shared {
             }
         };
         dials.places().map(report).collect()
+    }
+
+    /// The version of a node's software, as it said when the session with it began.
+    fn version_of(&self, id: &NodeId) -> Option<String> {
+        match *id == self.me {
+            true => Some(env!("CARGO_PKG_VERSION").to_owned()),
+            false => self.transport().link(id).map(|link| link.peer_version().to_owned()),
+        }
     }
 
     /// Whether another node could take over what this one holds: one that does not leave too.

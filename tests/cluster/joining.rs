@@ -122,3 +122,21 @@ fn nodes_meet_all_others_through_any_one_of_them() {
     let d = Member::start("d", &[&c.addr]);
     settle(&[&a, &b, &c, &d]);
 }
+
+#[test]
+fn a_member_is_shown_with_its_version_while_there_is_a_session_with_it() {
+    let [a, mut b] = cluster(["a", "b"]);
+    let version = |at: &Member, of: &str| {
+        let status = at.status();
+        let members = status["cluster"]["members"].as_array().unwrap();
+        let member = members.iter().find(|member| member["node"] == of).unwrap();
+        member["version"].clone()
+    };
+    for at in [&a, &b] {
+        let own = at.status()["version"].clone();
+        assert_eq!([version(at, "a"), version(at, "b")], [own.clone(), own]);
+    }
+    b.kill();
+    wait_until("there is no session", PATIENCE, || version(&a, "b").is_null());
+    assert_eq!(version(&a, "a"), a.status()["version"]);
+}
