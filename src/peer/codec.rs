@@ -35,7 +35,7 @@ const FORMAT: Configuration<LittleEndian, Varint, Limit<DECODE_BYTES_MAX>> =
 // What a request is. A number is never given to another one.
 pub(super) const PING: u16 = 1;
 const VIEW: u16 = 2;
-const RUN: u16 = 3;
+pub(super) const RUN: u16 = 3;
 const FETCH: u16 = 4;
 const TOOK: u16 = 5;
 const PUSH: u16 = 6;

@@ -1,24 +1,26 @@
 //! The gateway: the one actor of this node that peers can send messages to, and the accept loop.
 //!
-//! What is ready at once is answered by the actor itself, so that requests of one peer begin in order;
-//! what waits for a shard, or is long to decode, goes on in a task. Every request is answered, if only with a refusal, as
-//! silence costs the peer its whole deadline.
+//! What is ready at once is answered by the actor itself; what waits for a shard, or is long to decode,
+//! goes on in a task. Commands of one peer begin in the order in which they came all the same. Every
+//! request is answered, if only with a refusal, as silence costs the peer its whole deadline.
 
+use std::collections::HashMap;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
 use ractor::message::{BoxedDowncastErr, SerializedMessage};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, pg};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit};
 use tokio::task::JoinHandle;
 
 use super::Answering;
 use super::codec;
-use super::message::Response;
+use super::message::{Request, Response};
 use super::transport::Shared;
-use crate::limits::PEER_DECODE_BYTES_MAX;
-use crate::member::NodeId;
+use crate::limits::{PEER_DECODE_BYTES_MAX, PEERS_MAX};
+use crate::member::{Boot, NodeId};
 
 /// The one variant that crosses the wire, by its name there.
 const ASK: &str = "Ask";
@@ -38,7 +40,37 @@ pub(super) struct GatewayActor;
 
 pub(super) struct GatewayState {
     shared: Arc<Shared>,
+    /// Whose turn it is among the messages with commands of each peer, whatever sessions they came over.
+    turns: HashMap<Boot, Arc<Mutex<()>>>,
     accepting: JoinHandle<()>,
+}
+
+/// When a message may be begun. Those with commands begin in the order in which they came, also where
+/// one is long to decode: whoever sent one over a session that has ended may go on over the next, and
+/// what it sends there must not be done before.
+enum Turn {
+    /// Whenever it is.
+    Any,
+    /// Now, and who comes behind it waits until it has begun.
+    Now(OwnedMutexGuard<()>),
+    /// Behind another that has not begun.
+    Behind(Behind),
+}
+
+type Behind = Pin<Box<dyn Future<Output = OwnedMutexGuard<()>> + Send>>;
+
+/// A request as it came.
+struct Asked {
+    peer: NodeId,
+    frame: Vec<u8>,
+    port: Port,
+}
+
+/// A request that was begun, and its response if that was ready at once.
+struct Begun {
+    answering: Answering,
+    answered: Option<Response>,
+    port: Port,
 }
 
 /// Tells the actor when the accept loop ends, in whatever way.
@@ -113,7 +145,7 @@ impl Actor for GatewayActor {
     ) -> Result<GatewayState, ActorProcessingErr> {
         pg::join(shared.group(), vec![me.get_cell()]);
         let accepting = tokio::spawn(Arc::clone(&shared).accept_loop(TellOnDrop(me)));
-        Ok(GatewayState { shared, accepting })
+        Ok(GatewayState { shared, turns: HashMap::new(), accepting })
     }
 
     async fn handle(
@@ -133,7 +165,7 @@ impl Actor for GatewayActor {
 }
 
 impl GatewayState {
-    async fn ask(&self, frame: Vec<u8>, reply: RpcReplyPort<Vec<u8>>) {
+    async fn ask(&mut self, frame: Vec<u8>, reply: RpcReplyPort<Vec<u8>>) {
         let mut port = Port { reply: Some(reply), permit: None };
         let Some((boot, number)) = codec::head_of(&frame) else {
             return port.send(&Response::Refused("the message is too short".to_owned()));
@@ -148,38 +180,89 @@ impl GatewayState {
             };
             port.permit = Some(permit);
         }
-        if PEER_DECODE_BYTES_MAX < frame.len() {
-            let shared = Arc::clone(&self.shared);
-            tokio::spawn(async move {
-                if let Some(answering) = begin(&shared, peer, &frame, &mut port) {
-                    drop(frame);
-                    finish(answering, port).await;
-                }
-            });
+        let turn = match number {
+            codec::RUN => self.turn_of(boot).await,
+            _ => Turn::Any,
+        };
+        let asked = Asked { peer, frame, port };
+        if PEER_DECODE_BYTES_MAX < asked.frame.len() || matches!(turn, Turn::Behind(_)) {
+            drop(tokio::spawn(asked.answer(Arc::clone(&self.shared), turn)));
             return;
         }
-        let Some(mut answering) = begin(&self.shared, peer, &frame, &mut port) else { return };
-        match poll_fn(|cx| Poll::Ready(answering.as_mut().poll(cx))).await {
-            Poll::Ready(response) => port.send(&response),
-            Poll::Pending => drop(tokio::spawn(finish(answering, port))),
+        let Some(mut begun) = asked.begin(&self.shared).await else { return };
+        match begun.answered.take() {
+            Some(response) => begun.port.send(&response),
+            None => drop(tokio::spawn(begun.finish())),
+        }
+    }
+
+    /// The turn of a message with commands among those of one peer.
+    async fn turn_of(&mut self, boot: Boot) -> Turn {
+        if PEERS_MAX <= self.turns.len() && !self.turns.contains_key(&boot) {
+            self.turns.retain(|_, turns| 1 < Arc::strong_count(turns));
+        }
+        let turns = self.turns.entry(boot).or_default();
+        if let Ok(turn) = Arc::clone(turns).try_lock_owned() {
+            return Turn::Now(turn);
+        }
+        let mut turn: Behind = Box::pin(Arc::clone(turns).lock_owned());
+        // It stands in line from here on.
+        match poll_fn(|cx| Poll::Ready(turn.as_mut().poll(cx))).await {
+            Poll::Ready(turn) => Turn::Now(turn),
+            Poll::Pending => Turn::Behind(turn),
         }
     }
 }
 
-/// Decodes a request and begins to answer it; `None` if it was refused.
-fn begin(shared: &Shared, peer: NodeId, frame: &[u8], port: &mut Port) -> Option<Answering> {
+impl Asked {
+    /// Answers it when it is its turn.
+    async fn answer(self, shared: Arc<Shared>, turn: Turn) {
+        let turn = match turn {
+            Turn::Any => None,
+            Turn::Now(turn) => Some(turn),
+            Turn::Behind(turn) => Some(turn.await),
+        };
+        let begun = self.begin(&shared).await;
+        drop(turn);
+        if let Some(begun) = begun {
+            begun.finish().await;
+        }
+    }
+
+    /// Decodes it and begins to answer it; `None` if it was refused.
+    async fn begin(self, shared: &Shared) -> Option<Begun> {
+        let Self { peer, frame, mut port } = self;
+        let request = decode(&frame, &mut port)?;
+        drop(frame);
+        let mut answering = shared.answer.answer(peer, request);
+        let answered = match poll_fn(|cx| Poll::Ready(answering.as_mut().poll(cx))).await {
+            Poll::Ready(response) => Some(response),
+            Poll::Pending => None,
+        };
+        Some(Begun { answering, answered, port })
+    }
+}
+
+impl Begun {
+    async fn finish(self) {
+        let Self { answering, answered, mut port } = self;
+        let response = match answered {
+            Some(response) => response,
+            None => answering.await,
+        };
+        port.send(&response);
+    }
+}
+
+/// Decodes a request; `None` if it was refused.
+fn decode(frame: &[u8], port: &mut Port) -> Option<Request> {
     match codec::decode_request(frame) {
-        Ok((_, request)) => Some(shared.answer.answer(peer, request)),
+        Ok((_, request)) => Some(request),
         Err(reason) => {
             port.send(&Response::Refused(reason.to_string()));
             None
         }
     }
-}
-
-async fn finish(answering: Answering, mut port: Port) {
-    let response = answering.await;
-    port.send(&response);
 }
 
 impl Port {
