@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, reason = "nobody uses a test")]
 
 mod any_node;
+mod batches;
 mod failures;
 #[path = "../harness/http.rs"]
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]

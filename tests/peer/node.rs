@@ -1,7 +1,9 @@
 //! The node that runs in a process of its own: it does what it is told, a line at a time.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io::{BufRead, Write};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -14,7 +16,7 @@ use smache::member::{Boot, Member, NameTaken, NodeId, NodeName, Standing};
 use smache::partition::Slot;
 use smache::peer::message::{Claim, Ping, PushOutcome, Received, Refusal, Request, Response};
 use smache::peer::{
-    Admission, Answer, Answering, Chaos, Link, LinkError, Outcome, Transport, TransportConfig,
+    Admission, Answer, Answering, Chaos, Link, LinkError, Transport, TransportConfig,
     TransportEvent,
 };
 use smache::record::{NewEntry, Record};
@@ -238,6 +240,13 @@ impl Node {
                 self.many(peer, count.parse().unwrap(), bytes.parse().unwrap()).await
             }
             ["moody", peer, rounds] => self.moody(peer, rounds.parse().unwrap()).await,
+            ["moody-cut", peer, rounds, addr, seed] => {
+                let moody = self.moody(peer, rounds.parse().unwrap());
+                let cuts = AtomicU64::new(0);
+                let cut = self.cut(peer, addr.parse().unwrap(), seed.parse().unwrap(), &cuts);
+                let said = tokio::select! { said = moody => said, never = cut => match never {} };
+                format!("{said} cuts {}", cuts.load(Ordering::Relaxed))
+            }
             ["flood", peer, seconds] => self.flood(peer, seconds.parse().unwrap()).await,
             other => format!("what? {other:?}"),
         }
@@ -278,9 +287,11 @@ impl Node {
     }
 
     /// Puts growing values under a few moody keys, in batches of several messages, and sends in order
-    /// what was not done again, as a router does.
+    /// what was not done again, as a router does: but not behind what may have happened. Then looks for
+    /// what was acknowledged: it is there, or what was put later.
     async fn moody(&self, peer: &str, rounds: u64) -> String {
-        let (mut value, mut done, mut again) = (0_u64, 0, 0);
+        let (mut value, mut done, mut again, mut unsure) = (0_u64, 0, 0, 0);
+        let mut acknowledged: HashMap<Key, Bytes> = HashMap::new();
         for _ in 0..rounds {
             let mut puts: Vec<_> = (0..3_000)
                 .map(|n| {
@@ -290,20 +301,85 @@ impl Node {
                 })
                 .collect();
             while !puts.is_empty() {
-                let Some(link) = self.link(peer) else { return "no link".to_owned() };
-                let outcomes = link.run(&puts).await;
-                let is_left = |outcome: &Outcome| match outcome {
-                    Ok(Err(Refusal::Moved { .. } | Refusal::Later)) => true,
-                    Err(reason) => *reason == LinkError::NotSent,
-                    Ok(_) => false,
+                let Some(link) = self.wait_for_link(peer).await else {
+                    return "no link".to_owned();
                 };
-                let left = puts.into_iter().zip(outcomes).filter(|(_, outcome)| is_left(outcome));
-                puts = left.map(|(put, _)| put).collect();
+                let outcomes = link.run(&puts).await;
+                let mut unsure_slots = vec![];
+                let mut left = vec![];
+                for (put, outcome) in puts.into_iter().zip(outcomes) {
+                    let slot = put.slot();
+                    match outcome {
+                        Ok(Ok(_)) => {
+                            done += 1;
+                            let Command::Put(put) = put else { continue };
+                            acknowledged.insert(put.key, put.value);
+                        }
+                        Ok(Err(Refusal::Moved { .. } | Refusal::Later))
+                        | Err(LinkError::NotSent) => left.push(put),
+                        Ok(Err(_)) | Err(LinkError::Unanswered) => {
+                            unsure += 1;
+                            unsure_slots.push(slot);
+                        }
+                    }
+                }
+                let count = left.len();
+                left.retain(|put| !unsure_slots.contains(&put.slot()));
+                unsure += count - left.len();
+                puts = left;
                 again += puts.len();
             }
-            done += 3_000;
         }
-        format!("done {done} again {again}")
+        let mut lost = 0;
+        for (key, value) in acknowledged {
+            let found = self.read(peer, &key).await;
+            lost += usize::from(found.is_none_or(|found| found < value));
+        }
+        format!("done {done} unsure {unsure} lost {lost} again {again}")
+    }
+
+    /// Reads a key, however often that takes.
+    async fn read(&self, peer: &str, key: &Key) -> Option<Bytes> {
+        loop {
+            let link = self.wait_for_link(peer).await?;
+            let get = Get { key: key.clone() };
+            if let Ok(Ok(Reply::Entry(found))) = link.run_one(&get.into()).await {
+                return found.map(|found| found.value);
+            }
+        }
+    }
+
+    async fn wait_for_link(&self, peer: &str) -> Option<Link> {
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(10) {
+            if let Some(link) = self.link(peer) {
+                return Some(link);
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        None
+    }
+
+    /// Ends the session with a peer after a while, and again after another, and dials it each time.
+    async fn cut(
+        &self,
+        peer: &str,
+        addr: SocketAddr,
+        mut seed: u64,
+        cuts: &AtomicU64,
+    ) -> Infallible {
+        loop {
+            seed = next(seed);
+            tokio::time::sleep(Duration::from_micros(seed % 40_000)).await;
+            match self.link(peer) {
+                Some(link) => {
+                    link.close("cut at random");
+                    cuts.fetch_add(1, Ordering::Relaxed);
+                }
+                // It may not be over there yet: it is dialled again then.
+                None => drop(self.transport.dial(addr).await),
+            }
+        }
     }
 
     /// Writes as fast as it goes for so long, and says by how much the memory grew at most.

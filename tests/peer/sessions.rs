@@ -1,6 +1,6 @@
 //! Sessions that go well.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::process::{Process, pair};
 
@@ -103,7 +103,32 @@ fn sessions_end_with_the_actor_that_carries_them_and_can_be_made_again() {
 fn a_batch_is_done_in_order_for_each_slot_whatever_is_refused_or_put_off() {
     let (mut first, _second) = pair();
     let said = first.tell("moody second@test 40");
-    assert!(said.starts_with("done 120000 again "), "{said}");
+    assert!(said.starts_with("done 120000 unsure 0 lost 0 again "), "{said}");
     assert!(!said.ends_with(" again 0"), "nothing was refused: {said}");
     assert!(first.tell("get second@test disorder").contains("Entry(None)"));
+}
+
+/// The number behind a word.
+fn number(said: &str, word: &str) -> u64 {
+    let mut words = said.split(' ').skip_while(|other| *other != word);
+    words.nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn what_is_acknowledged_is_in_order_and_stays_however_often_the_session_is_cut() {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let first_seed = since.as_millis() as u64;
+    for seed in first_seed..first_seed + 3 {
+        let (mut first, second) = pair();
+        let said = first.tell(&format!("moody-cut second@test 20 {} {seed}", second.addr));
+        eprintln!("seed {seed}: {said}");
+        assert_eq!(number(&said, "lost"), 0, "seed {seed}: {said}");
+        assert!(0 < number(&said, "done") && 3 < number(&said, "cuts"), "seed {seed}: {said}");
+        // The last cut may be just behind it.
+        let dial = format!("dial {}", second.addr);
+        let is_linked = |said: &str| said.starts_with("dialed") || said.contains("already");
+        first.until(&dial, is_linked);
+        let said = first.until("get second@test disorder", |said| said.contains("Entry("));
+        assert!(said.contains("Entry(None)"), "seed {seed}: {said}");
+    }
 }
