@@ -172,7 +172,7 @@ impl Cluster {
     pub async fn hand_over(&self) {
         let began = Instant::now();
         self.shared.membership.is_leaving.store(true, Ordering::Relaxed);
-        self.shared.discovery.tell(DiscoveryMsg::Tick);
+        self.shared.wake_discovery();
         while !self.shared.has_handed_over() && began.elapsed() < HANDOFF_TIMEOUT {
             if timeout(HANDOFF_STALL, self.shared.holdings.progress.notified()).await.is_err() {
                 break;

@@ -56,7 +56,7 @@ impl Actor for DiscoveryActor {
         me: ActorRef<DiscoveryMsg>,
         shared: Arc<Shared>,
     ) -> Result<DiscoveryState, ActorProcessingErr> {
-        let ticks = Task::tick(me.clone(), MEMBER_TICK, || DiscoveryMsg::Tick);
+        let ticks = Task::tick(me.clone(), MEMBER_TICK, DiscoveryMsg::Tick);
         let events = shared.transport().events();
         let tasks = [ticks, wake_for_sessions(&shared)];
         // What the last actor had under way is told to nobody.
@@ -80,7 +80,7 @@ impl Actor for DiscoveryActor {
         state: &mut DiscoveryState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            DiscoveryMsg::Tick => state.tick(),
+            DiscoveryMsg::Tick(_place) => state.tick(),
             DiscoveryMsg::Wake => state.take_in(),
             DiscoveryMsg::Left => state.step(RosterEvent::Left),
             DiscoveryMsg::Tried(place, ending) => state.tried(&place, ending),
@@ -107,16 +107,12 @@ fn wake_for_sessions(shared: &Arc<Shared>) -> Task {
 impl DiscoveryState {
     fn tick(&mut self) {
         self.take_in();
-        if self.shared.membership.is_leaving.load(Ordering::Relaxed) {
-            // Said once, it stays so.
-            self.step(RosterEvent::Leave);
-        }
         self.step(RosterEvent::Tick);
         self.dial();
         self.form();
     }
 
-    /// Takes in what peers told and what happened to sessions.
+    /// Takes in what peers told, what happened to sessions, and whether this node goes.
     fn take_in(&mut self) {
         self.shared.discovery_bell.answer();
         // In this order: whoever told something was there by then, and who goes says so before its
@@ -131,6 +127,10 @@ impl DiscoveryState {
         }
         for (from, told) in peers {
             self.told(from, told);
+        }
+        if self.shared.membership.is_leaving.load(Ordering::Relaxed) {
+            // Said once, it stays so.
+            self.step(RosterEvent::Leave);
         }
     }
 

@@ -97,7 +97,7 @@ impl Actor for KeeperActor {
             closing: BTreeMap::new(),
             closings: 0,
             waiting: vec![],
-            _ticks: Task::tick(me.clone(), HANDOFF_TICK, || KeeperMsg::Tick),
+            _ticks: Task::tick(me.clone(), HANDOFF_TICK, KeeperMsg::Tick),
             me,
             shared,
         };
@@ -114,7 +114,7 @@ impl Actor for KeeperActor {
         state: &mut KeeperState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            KeeperMsg::Tick => state.tick(),
+            KeeperMsg::Tick(_place) => state.tick(),
             KeeperMsg::View => state.view_changed(),
             KeeperMsg::Handoff(event) => state.step(event, None),
             KeeperMsg::Answered(event, clock) => state.answered(event, clock),

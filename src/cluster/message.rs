@@ -10,8 +10,8 @@ use crate::peer::message::Response;
 
 /// What discovery is told.
 pub(super) enum DiscoveryMsg {
-    /// Time has passed.
-    Tick,
+    /// Time has passed. One of these waits at a time, in this place.
+    Tick(OwnedSemaphorePermit),
     /// Peers have told something, or something happened to sessions.
     Wake,
     /// This node has left.
@@ -24,8 +24,8 @@ pub(super) enum DiscoveryMsg {
 
 /// What the keeper is told.
 pub(super) enum KeeperMsg {
-    /// Time has passed.
-    Tick,
+    /// Time has passed. One of these waits at a time, in this place.
+    Tick(OwnedSemaphorePermit),
     /// Discovery sees other members, or others of them can be reached.
     View,
     /// Something happened to the handoff.
