@@ -102,6 +102,9 @@ pub struct Table {
     limit_bytes: usize,
     counters: Counters,
     journal: Journal,
+    /// For how many milliseconds it is remembered that an entry has ended: none if nobody else may have
+    /// an older one of its key.
+    ended_kept: AtomicU64,
     /// What the writer keeps while there is no writer.
     parked: Mutex<Parked>,
 }
@@ -257,6 +260,7 @@ impl Table {
             limit_bytes: config.memory_bytes.clamp(TABLE_BYTES_MIN, TABLE_BYTES_MAX),
             counters: Counters::default(),
             journal,
+            ended_kept: AtomicU64::new(0),
             parked: Mutex::new(Parked::Taken),
         };
         // The first block is the first part of the index. No record is ever in it, so that a place

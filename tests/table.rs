@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use smache::entry::{Key, MediaType, Millis, Namespace, Slot, Tags};
@@ -365,6 +366,64 @@ fn what_has_ended_elsewhere_takes_the_older_away() {
     let record = there.reader().record(&key(1)).expect("an entry");
     assert_eq!(here.merge_record(&record, Millis(10)), Merge::Taken);
     assert_eq!(here.reader().record(&key(1)), None);
+}
+
+#[test]
+fn what_has_ended_is_remembered_while_others_may_have_what_was_there_before() {
+    let (here, there) = (table(MIB), table(MIB));
+    let (mut here, mut there) = (writer(&here), writer(&there));
+    here.keep_ended(Duration::from_millis(100));
+    there.put(&key(1), &NewEntry::of(b"old"), Millis(1));
+    let old = there.reader().record(&key(1)).expect("an entry");
+    let brief = NewEntry { expires_at: Some(Millis(9)), ..NewEntry::of(b"new") };
+    // Ended here by a tick, and taken over when it had ended.
+    here.put(&key(1), &brief, Millis(2));
+    there.put(
+        &key(2),
+        &NewEntry { expires_at: Some(Millis(9)), ..NewEntry::of(b"new") },
+        Millis(2),
+    );
+    let ended = there.reader().record(&key(2)).expect("an entry");
+    while !here.tick(Millis(10)).is_done {}
+    assert_eq!(here.merge_record(&ended, Millis(10)), Merge::Taken);
+    assert_eq!(here.reader().stats().expirations, 1);
+    for number in [1, 2] {
+        let kept = here.reader().record(&key(number)).expect("a tombstone");
+        assert!(kept.is_tombstone() && here.get(&key(number), Millis(10)).is_none());
+    }
+    assert_eq!(here.merge_record(&old, Millis(11)), Merge::Older);
+    while !here.tick(Millis(2_000)).is_done {}
+    assert_eq!(here.reader().record(&key(1)), None);
+}
+
+#[test]
+fn an_equal_put_is_a_write_while_others_may_have_another_value() {
+    let table = table(MIB);
+    let mut writer = writer(&table);
+    let (_, first) = writer.put(&key(1), &NewEntry::of(b"a"), Millis(1));
+    assert_eq!(writer.put(&key(1), &NewEntry::of(b"a"), Millis(2)), (Put::Unchanged, first));
+    writer.keep_ended(Duration::from_secs(60));
+    let (put, second) = writer.put(&key(1), &NewEntry::of(b"a"), Millis(3));
+    assert!(put == Put::Replaced && first < second);
+}
+
+#[test]
+fn ends_cost_live_entries_nothing() {
+    let table = table(MIB);
+    let mut writer = writer(&table);
+    writer.keep_ended(Duration::from_secs(60));
+    (0..1_000).for_each(|number| _ = put(&mut writer, number, 100));
+    for number in 0..200_000 {
+        let now = Millis(10 + number / 100);
+        let ends = NewEntry { expires_at: Some(Millis(now.0 + 1)), ..NewEntry::of(b"brief") };
+        writer.put(&key(1_000_000 + number), &ends, now);
+        if number % 100 == 0 {
+            while !writer.tick(now).is_done {}
+        }
+    }
+    let alive = (0..1_000).filter(|number| has(&table.reader(), *number, 100)).count();
+    assert_eq!(alive, 1_000);
+    assert!(0 < table.reader().stats().tombstones_dropped);
 }
 
 #[test]

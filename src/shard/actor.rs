@@ -13,7 +13,7 @@ use super::gate::Gate;
 use super::message::{ShardMsg, Turn, Waiting, Work};
 use crate::clock;
 use crate::entry::{Millis, Version};
-use crate::limits::{SHARD_TICK, SHARD_TICK_MORE};
+use crate::limits::{SHARD_TICK, SHARD_TICK_MORE, TOMBSTONE_TTL};
 use crate::supervision::Inbox;
 use crate::table::{Table, TableWriter};
 
@@ -75,6 +75,7 @@ impl Actor for ShardActor {
 impl ShardState {
     /// Does all that waits in the inbox.
     fn work(&mut self, now: Millis) {
+        self.keep_ended();
         let Self { holding, writer, taken, .. } = self;
         holding.inbox.take(taken);
         // After the inbox: a slot that was opened before what is in there brought a version along.
@@ -97,12 +98,19 @@ impl ShardState {
     /// Has the table do a bounded piece of its own work, and asks to go on if there is more.
     fn tick(&mut self, me: &ActorRef<ShardMsg>, now: Millis) {
         self.is_ticking = false;
+        self.keep_ended();
         let tick = self.writer.tick(now);
         if !tick.is_done {
             self.schedule_tick_after(SHARD_TICK_MORE, me);
         } else if self.writer.has_deadlines() {
             self.schedule_tick(me);
         }
+    }
+
+    /// Where there are other nodes, what has ended is remembered as what was deleted is.
+    fn keep_ended(&self) {
+        let has_peers = self.holding.gate.has_peers();
+        self.writer.keep_ended(if has_peers { TOMBSTONE_TTL } else { Duration::ZERO });
     }
 
     fn schedule_tick(&mut self, me: &ActorRef<ShardMsg>) {

@@ -11,7 +11,7 @@ use super::journal::Cause;
 use super::ledger::Ledger;
 use super::record::View;
 use super::{Table, Tick};
-use crate::entry::Millis;
+use crate::entry::{Key, Millis, Version};
 use crate::limits::{SWEEP_PAUSE_MILLIS, TICK_UNITS_MAX};
 
 /// Units of work to look up and remove an entry; looking at one in passing is one unit.
@@ -28,15 +28,24 @@ pub(super) struct Sweep {
     due: u64,
 }
 
+/// Entries that have ended and are to be remembered, by key and version. They are buried when the
+/// sweep has come to a stop: to make room for a tombstone may move what it walks over.
+type Ended = Vec<(Key, Version)>;
+
 impl Ledger {
     /// Some work in the background: removes ended entries, cleans what is nearly empty.
     pub(super) fn tick(&mut self, table: &Table, now: Millis) -> Tick {
         let before = self.expirations;
         let mut units = TICK_UNITS_MAX;
+        let mut ended = Ended::new();
         while 0 < units {
             units = units.saturating_sub(self.due.len() / SEARCH_PER_UNIT + 1);
             let Some(sweep) = self.sweep.take().or_else(|| self.next_due(now)) else { break };
-            units = self.sweep_on(table, sweep, units, now);
+            units = self.sweep_on(table, sweep, (units, &mut ended), now);
+        }
+        self.expirations += ended.len() as u64;
+        for (key, version) in ended {
+            self.bury_ended(table, &key, version, now);
         }
         let is_swept = 0 < units;
         let is_cleaned = TICK_UNITS_MAX / 2 < units && self.clean_cheap(table, now);
@@ -58,7 +67,7 @@ impl Ledger {
         &mut self,
         table: &Table,
         mut sweep: Sweep,
-        mut units: usize,
+        (mut units, ended): (usize, &mut Ended),
         now: Millis,
     ) -> usize {
         let block = sweep.block;
@@ -75,7 +84,7 @@ impl Ledger {
             match view.head.expires_at {
                 Some(at) if at <= now => {
                     units = units.saturating_sub(REMOVE_UNITS);
-                    self.expire(table, &view);
+                    self.expire(table, &view, ended, now);
                 }
                 Some(at) => sweep.due = sweep.due.min(at.0),
                 None => {}
@@ -89,11 +98,14 @@ impl Ledger {
     }
 
     /// Removes the entry of an ended record, if it was not replaced since.
-    fn expire(&mut self, table: &Table, view: &View<'_>) {
+    fn expire(&mut self, table: &Table, view: &View<'_>, ended: &mut Ended, now: Millis) {
         let position = Position::of(self.hash_of(table, view));
         let place = view.place();
         let found = chain::find_place(&table.blocks, &table.index, position, place);
         if let Some((slot, _)) = found {
+            if table.is_remembered(&view.head, now) {
+                return ended.push((view.key(), view.head.version));
+            }
             self.expirations += 1;
             self.drop_entry(table, position, (view, slot), Cause::Expire);
             self.note_death(table, view.head.words());

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Cause, Cursor, Listener, NewEntry, Record, SlotCount, Table, TableWriter};
 use super::{Limit, TableConfig, fault};
@@ -100,7 +101,10 @@ fn change(writer: &mut TableWriter, random: &mut Random, now: Millis) {
             let version = writer.head(&key, now).unwrap_or_default();
             writer.forget(&key, version);
         }
-        5 => drop(writer.tick(now)),
+        5 => {
+            writer.keep_ended(Duration::from_millis(random.below(2) * 400));
+            writer.tick(now);
+        }
         _ => drop(writer.put(&key, &new, now)),
     }
 }

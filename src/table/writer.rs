@@ -1,6 +1,7 @@
 //! Writing: one at a time, by the one who holds the writer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::chain::Chains;
 use super::index::{Item, Position};
@@ -98,6 +99,14 @@ impl TableWriter {
         self.change(|ledger, _| ledger.clock = ledger.clock.max(version));
     }
 
+    /// Has it remembered for so long that an entry has ended, as that it was deleted is: while other nodes
+    /// may have an older one of its key, which must not come back. An equal put is a write then too, as
+    /// it has to win over what was written elsewhere meanwhile.
+    pub fn keep_ended(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.table.ended_kept.store(millis, Ordering::Relaxed);
+    }
+
     /// A bounded piece of work in the background: removes ended entries, cleans nearly empty
     /// segments. To be called several times a second, and again soon if there is more to do.
     pub fn tick(&mut self, now: Millis) -> Tick {
@@ -141,7 +150,10 @@ impl Ledger {
         self.ghosts.prefetch(&table.blocks, hash);
         let found = find(table, key, position);
         let is_there = found.as_ref().is_some_and(|found| found.is_readable(now));
-        if let Some(found) = found.as_ref().filter(|found| is_there && found.view.is_same(new)) {
+        let is_same = |found: &&Found<'_>| is_there && found.view.is_same(new);
+        if let Some(found) = found.as_ref().filter(is_same)
+            && table.ended_kept() == 0
+        {
             return (Put::Unchanged, found.view.head.version);
         }
         let head = Head::new(key, new, self.clock.next(now));
@@ -186,8 +198,10 @@ impl Ledger {
             return Merge::TooLarge;
         }
         if head.is_expired(now) {
-            // What it replaced has ended with it.
-            if let Some(found) = found {
+            if let Some(tombstone) = table.tombstone_of(key, &head, now) {
+                self.store_tombstone_of(table, (key, hash), (&tombstone, Cause::TakenOver), now);
+            } else if let Some(found) = found {
+                // What it replaced has ended with it.
                 self.remove(table, Position::of(hash), &found, Cause::TakenOver);
             }
             return Merge::Taken;
@@ -265,6 +279,29 @@ impl Ledger {
             self.evictions += 1;
             found.iter().for_each(|found| self.remove(table, position, found, Cause::Evict));
         }
+    }
+
+    /// Remembers that the entry of `key` has ended, if it is still the one of `version`.
+    pub(super) fn bury_ended(&mut self, table: &Table, key: &Key, version: Version, now: Millis) {
+        let hash = table.hash_key(key);
+        let found = find(table, key, Position::of(hash));
+        let Some(found) = found.filter(|found| found.view.head.version == version) else { return };
+        if let Some(tombstone) = table.tombstone_of(key, &found.view.head, now) {
+            self.store_tombstone_of(table, (key, hash), (&tombstone, Cause::Expire), now);
+        }
+    }
+
+    fn store_tombstone_of(
+        &mut self,
+        table: &Table,
+        (key, hash): (&Key, u64),
+        head: (&Head, Cause),
+        now: Millis,
+    ) {
+        let tombstone = head.0;
+        self.store_tombstone(table, (key, hash), head, now, |run| {
+            run.write(&table.blocks, tombstone, key, &NewEntry::of(&[]));
+        });
     }
 
     /// Writes a tombstone where there is room for it; what it replaces is gone in any case.
@@ -359,6 +396,29 @@ impl Ledger {
             }
         }
         true
+    }
+}
+
+impl Table {
+    /// For how many milliseconds it is remembered that an entry has ended.
+    pub(super) fn ended_kept(&self) -> u64 {
+        self.ended_kept.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is remembered at `now` that the entry of this head has ended.
+    pub(super) fn is_remembered(&self, head: &Head, now: Millis) -> bool {
+        self.remembered_until(head).is_some_and(|until| now < until)
+    }
+
+    /// What is remembered of an entry that has ended; `None` if nothing is, or not any more.
+    fn tombstone_of(&self, key: &Key, head: &Head, now: Millis) -> Option<Head> {
+        let until = self.remembered_until(head).filter(|until| now < *until)?;
+        Some(Head::tombstone(key, head.version, until))
+    }
+
+    fn remembered_until(&self, head: &Head) -> Option<Millis> {
+        let ended = head.expires_at.filter(|_| !head.is_tombstone)?;
+        Some(Millis(ended.0.saturating_add(self.ended_kept())))
     }
 }
 
