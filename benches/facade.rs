@@ -96,7 +96,7 @@ fn facade(criterion: &mut Criterion) {
         bencher.iter_batched(commands, run, BatchSize::PerIteration);
     });
     group.finish();
-    runtime.block_on(node.stop());
+    runtime.block_on(node.stop()).unwrap();
 }
 
 criterion_group!(benches, facade);

@@ -200,6 +200,12 @@ impl Cache {
         Ok(())
     }
 
+    /// Where a cluster may be that this node waits to find; `None` if it waits for none.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<Arc<String>> {
+        self.inner.cluster.as_ref().and_then(Cluster::waits_for)
+    }
+
     /// The largest value that is stored, in bytes.
     #[must_use]
     pub fn value_bytes_max(&self) -> usize {

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
@@ -36,7 +36,7 @@ use crate::member::{Member, NameTaken, NodeId, Roster, Standing};
 use crate::partition::{Handoff, Slot};
 use crate::peer::message::{Received, Refusal, Request, Response, Unread};
 use crate::peer::{
-    Admission, Answer, Answering, Chaos, Transport, TransportConfig, TransportError,
+    Admission, Answer, Answering, Chaos, Link, Transport, TransportConfig, TransportError,
 };
 use crate::router::Router;
 use crate::shard::{Gate, Transfer};
@@ -55,9 +55,22 @@ pub struct Cluster {
     shared: Arc<Shared>,
 }
 
+/// What a node has that nobody took before it went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("left {entries} entries and {slots} slots behind that nobody took")]
+pub struct LeftBehind {
+    /// Entries.
+    pub entries: u64,
+    /// Slots that no other node has claimed.
+    pub slots: usize,
+}
+
 /// What the actors share, and what outlives them.
 struct Shared {
     me: NodeId,
+    /// Whether it may begin a cluster alone where nothing is seen of a place it looks at.
+    may_be_alone: bool,
+    drain_timeout: Option<Duration>,
     began: Instant,
     router: Router,
     gate: Arc<Gate>,
@@ -87,6 +100,8 @@ struct Membership {
     has_joined: watch::Sender<bool>,
     /// Whether this node hands over what it has, to go.
     is_leaving: AtomicBool,
+    /// Where a cluster may be that this node waits to find.
+    waits_for: ArcSwapOption<String>,
     /// Where the run is that has replaced this one.
     superseded: watch::Sender<Option<String>>,
 }
@@ -117,7 +132,7 @@ impl Cluster {
         gate: Arc<Gate>,
         supervisor: &Supervisor,
     ) -> Result<Self, TransportError> {
-        let cluster = Self::new(me.clone(), config.join.clone(), router, gate);
+        let cluster = Self::new(me.clone(), config, router, gate);
         let config = TransportConfig {
             listen: config.listen,
             me: Member { standing: Standing::Joining, ..me.clone() },
@@ -140,9 +155,12 @@ impl Cluster {
         Ok(cluster)
     }
 
-    fn new(me: Member, seeds: Vec<Seed>, router: Router, gate: Arc<Gate>) -> Self {
+    fn new(me: Member, config: &ClusterConfig, router: Router, gate: Arc<Gate>) -> Self {
+        let seeds = config.join.clone();
         let shared = Shared {
             me: me.id.clone(),
+            may_be_alone: config.may_be_alone,
+            drain_timeout: config.drain_timeout,
             began: Instant::now(),
             router,
             gate,
@@ -167,23 +185,47 @@ impl Cluster {
     /// Hands everything this node holds to the others. It answers requests all the while, and after
     /// that by asking them.
     ///
-    /// Ends when nothing is left, when nobody is left to take it, or when nothing was taken for
-    /// [`HANDOFF_STALL`]; what is here then is lost.
-    pub async fn hand_over(&self) {
+    /// Ends when nothing is left or nobody is left to take it; or else when the time for it is over, or,
+    /// if none was given, nothing was taken for [`HANDOFF_STALL`].
+    ///
+    /// # Errors
+    ///
+    /// [`LeftBehind`]: what is here then is lost.
+    pub async fn hand_over(&self) -> Result<(), LeftBehind> {
         let began = Instant::now();
         self.shared.membership.is_leaving.store(true, Ordering::Relaxed);
         self.shared.wake_discovery();
-        while !self.shared.has_handed_over() && began.elapsed() < HANDOFF_TIMEOUT {
-            if timeout(HANDOFF_STALL, self.shared.holdings.progress.notified()).await.is_err() {
+        let (stall, end) = match self.shared.drain_timeout {
+            Some(time) => (time, time),
+            None => (HANDOFF_STALL, HANDOFF_TIMEOUT),
+        };
+        while !self.shared.has_handed_over() && began.elapsed() < end {
+            let patience = stall.min(end.saturating_sub(began.elapsed()));
+            if timeout(patience, self.shared.holdings.progress.notified()).await.is_err() {
                 break;
             }
         }
-        let moving = self.shared.holdings.moving.load(Ordering::Relaxed);
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        match self.shared.has_handed_over() {
-            true => info!(took_ms, "handed everything over"),
-            false => warn!(moving, took_ms, "leaving with slots or entries that nobody took"),
+        if self.shared.has_handed_over() {
+            info!(took_ms, "handed everything over");
+            return Ok(());
         }
+        let left = self.shared.left_behind();
+        warn!(entries = left.entries, slots = left.slots, took_ms, "leaving with what nobody took");
+        Err(left)
+    }
+
+    /// Where a cluster may be that this node waits to find, and what came of looking there; `None` if
+    /// it waits for none.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<Arc<String>> {
+        self.shared.membership.waits_for.load_full()
+    }
+
+    /// Requests this node has passed on between two others that do not hear each other.
+    #[must_use]
+    pub fn relayed(&self) -> u64 {
+        self.shared.transport().relayed()
     }
 
     /// Tells the others that this node goes. Nothing can be asked of them from then on.
@@ -242,6 +284,10 @@ impl Cluster {
             }
             Request::Push(entries) => mover::receive(&shared.router, entries).await,
             Request::Claim(claim) => keeper::ask(shared, from, claim).await,
+            // The transport takes them apart.
+            Request::Relay(_) | Request::Relayed(_) => {
+                Response::Refused("nothing to be passed on".to_owned())
+            }
             Request::Left => {
                 shared.told(&from, |told| told.has_left = true);
                 Response::Ok
@@ -261,8 +307,15 @@ impl Membership {
             has_met: AtomicBool::new(false),
             has_joined: watch::Sender::new(false),
             is_leaving: AtomicBool::new(false),
+            waits_for: ArcSwapOption::empty(),
             superseded: watch::Sender::new(None),
         }
+    }
+}
+
+impl Membership {
+    fn set_waits_for(&self, place: Option<String>) {
+        self.waits_for.store(place.map(Arc::new));
     }
 }
 
@@ -325,6 +378,16 @@ impl Shared {
         }
     }
 
+    /// The way to a member: over the session with it, or by way of a node that hears it.
+    fn way(&self, to: &NodeId) -> Option<Link> {
+        let transport = self.transport();
+        transport.link(to).or_else(|| {
+            let sight = self.membership.sight.load();
+            let via = sight.detours.get(to)?;
+            transport.link(via).map(|link| link.detour(to.clone()))
+        })
+    }
+
     /// Whether a node is a member by the map this node goes by.
     fn knows(&self, id: &NodeId) -> bool {
         let map = &self.router.routes().map;
@@ -359,6 +422,18 @@ impl Shared {
     fn unread(&self) -> Refusal {
         let (node, version) = (self.me.name.as_str().into(), env!("CARGO_PKG_VERSION").into());
         Refusal::Failed(Error::Unsupported { node, version })
+    }
+
+    /// What of this node's own nobody has taken.
+    fn left_behind(&self) -> LeftBehind {
+        let slots = {
+            let handoff = self.handoff();
+            let mut slots = handoff.held().clone();
+            slots.add(handoff.residue());
+            slots
+        };
+        let entries = slots.iter().map(|slot| self.router.shard_of(slot).records(slot)).sum();
+        LeftBehind { entries, slots: slots.len() }
     }
 
     /// The time since this node started.
@@ -423,7 +498,7 @@ mod tests {
         let supervisor = Supervisor::start().await.unwrap();
         supervisor.add(spec).await.unwrap();
         let router = Router::new(a.id.clone(), vec![shard], Arc::clone(&gate), routes);
-        (Cluster::new(a, vec![], router, gate), supervisor)
+        (Cluster::new(a, &ClusterConfig::alone(), router, gate), supervisor)
     }
 
     fn put(key: &'static str) -> Command {

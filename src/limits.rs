@@ -206,10 +206,14 @@ pub const EVERY_NODE_TIMEOUT: Duration = Duration::from_millis(500);
 /// The name of the cluster. Nodes of another one are refused.
 pub const CLUSTER_NAME: &str = "smache";
 
-/// How long a node looks for a cluster before it begins one of its own: at once if nobody listens
-/// at any of the places it looks, and not at all while a node is at one of them that it has no
-/// protocol in common with.
+/// How long nodes that look for a cluster, and have met each other and nobody else, go on looking
+/// before they begin one. Where nobody listens at any of the places a node looks it begins one at once,
+/// and while somebody may be at one of them whom it has not met it begins none.
 pub const FORM_AFTER: Duration = Duration::from_secs(1);
+
+/// The same where a node may be alone, and nothing at all is seen of a place it looks at: longer than
+/// names, and processes that start together, take to come up.
+pub const ALONE_AFTER: Duration = Duration::from_secs(10);
 
 /// Pause between two log lines that say that a node waits for others it cannot speak with.
 pub const WAITING_LOG_PAUSE: Duration = Duration::from_secs(10);
@@ -561,6 +565,10 @@ pub const DEAD_AFTER_REFUSED: Duration = Duration::from_millis(700);
 /// Whoever did hear it declares it dead in time.
 pub const DEAD_AFTER_UNHEARD: Duration = Duration::from_secs(10);
 
+/// Silence of a link after which it is dropped, if others have heard the member meanwhile: what is
+/// asked of the member then goes by way of them. Three heartbeats have missed it.
+pub const DEAF_AFTER: Duration = Duration::from_millis(900);
+
 /// How long it is remembered that a member is gone, so that late word of its life is not believed.
 pub const GONE_KEEP: Duration = Duration::from_secs(60);
 
@@ -579,10 +587,6 @@ pub const CLAIM_RETRY: Duration = Duration::from_millis(200);
 /// Pause before a claim is sent again that was refused because views differ.
 pub const CLAIM_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long slots stay closed for a member that does not answer, although others hear it. Without
-/// it, two nodes that cannot reach each other would keep slots closed for ever.
-pub const CLAIM_PATIENCE: Duration = Duration::from_secs(4);
-
 /// How far the clocks of two nodes may be apart, so that which of them is older can still be told.
 pub const SKEW_MAX: Duration = Duration::from_secs(15);
 
@@ -590,8 +594,10 @@ pub const SKEW_MAX: Duration = Duration::from_secs(15);
 pub const SOURCE_POLL: Duration = Duration::from_millis(100);
 
 const _: () = assert!(DEAD_AFTER.as_millis() + MEMBER_TICK.as_millis() <= 3_000);
+const _: () = assert!(3 * HEARTBEAT_INTERVAL.as_millis() <= DEAF_AFTER.as_millis());
 const _: () = assert!(3 * HEARTBEAT_INTERVAL.as_millis() <= SUSPECT_AFTER.as_millis());
 const _: () = assert!(SUSPECT_AFTER.as_millis() < DEAD_AFTER.as_millis());
+const _: () = assert!(DEAF_AFTER.as_millis() <= SUSPECT_AFTER.as_millis());
 const _: () = assert!(DEAD_AFTER.as_millis() < DEAD_AFTER_UNHEARD.as_millis());
 const _: () = assert!(DEAD_AFTER_UNHEARD.as_millis() < GONE_KEEP.as_millis());
 // A member that is only reported must not look suspect between two reports, of which the first in a
@@ -601,9 +607,6 @@ const _: () = assert!(
         < SUSPECT_AFTER.as_millis()
 );
 const _: () = assert!(HEARTBEAT_INTERVAL.as_millis() < HEARS_WITHIN.as_millis());
-// Who is dead is declared so before anybody stops waiting for it.
-const _: () =
-    assert!(DEAD_AFTER.as_millis() + 2 * MEMBER_TICK.as_millis() < CLAIM_PATIENCE.as_millis());
 // An index of a member fits into two bytes, with one value left for nobody.
 const _: () = assert!(MEMBERS_MAX < u16::MAX as usize);
 

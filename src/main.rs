@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use smache::client;
 use smache::config::{Config, Effective, Flags, LogFormat};
-use smache::node::{Node, Signals, raise_open_files};
+use smache::node::{Node, NodeError, Signals, raise_open_files};
 use tokio::runtime::Runtime;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -20,6 +20,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Exit code of a wrong setting.
 const WRONG_USAGE: u8 = 2;
+
+/// Exit code of a node that could not hand everything over before it went.
+const LEFT_BEHIND: u8 = 3;
 
 /// A cache that scales like a stateless API: supervised shards, HTTP first
 #[derive(Parser)]
@@ -64,7 +67,10 @@ fn with_config(
     };
     match verb(config, settings) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failed) => fail(&format!("{failed:#}"), 1),
+        Err(failed) => {
+            let is_left = matches!(failed.downcast_ref(), Some(NodeError::LeftBehind(_)));
+            fail(&format!("{failed:#}"), if is_left { LEFT_BEHIND } else { 1 })
+        }
     }
 }
 

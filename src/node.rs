@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 
 use crate::cache::{Cache, NodeState};
 use crate::clock;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, LeftBehind};
 use crate::config::Config;
 use crate::door::{Door, Listener};
 use crate::front::http::{self, Guard};
@@ -59,6 +59,9 @@ pub enum NodeError {
     /// Restarting did not help any more.
     #[error("{0}")]
     Failed(String),
+    /// The node went with what nobody took.
+    #[error(transparent)]
+    LeftBehind(#[from] LeftBehind),
 }
 
 /// The signals that end a node.
@@ -175,7 +178,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`NodeError::Failed`] if the node ended by itself.
+    /// [`NodeError::Failed`] if the node ended by itself, [`NodeError::LeftBehind`] if it was told to go
+    /// and could not hand everything over.
     pub async fn run(self, mut signals: Signals) -> Result<(), NodeError> {
         let end = tokio::select! {
             () = signals.next() => Ok(()),
@@ -192,8 +196,9 @@ impl Node {
             warn!("second signal, exiting at once");
             std::process::exit(1);
         });
-        self.stop().await;
-        end
+        let left = self.stop().await;
+        end?;
+        Ok(left?)
     }
 
     /// Hands its entries to other nodes, if there are any, answers what has begun, and stops the doors
@@ -201,7 +206,11 @@ impl Node {
     ///
     /// While entries are handed over every request is still answered: who asks here does so because
     /// it has not heard yet that this node goes.
-    pub async fn stop(self) {
+    ///
+    /// # Errors
+    ///
+    /// [`LeftBehind`]; the node has stopped all the same.
+    pub async fn stop(self) -> Result<(), LeftBehind> {
         let began = Instant::now();
         self.cache.set_state(NodeState::Draining);
         let others = self.cluster.as_ref().filter(|cluster| cluster.has_others());
@@ -210,8 +219,9 @@ impl Node {
             None => Door::close_idle,
         });
         info!("draining");
+        let mut left = Ok(());
         if let Some(cluster) = others {
-            tokio::join!(cluster.hand_over(), sleep(LAME_DUCK));
+            (left, ()) = tokio::join!(cluster.hand_over(), sleep(LAME_DUCK));
         }
         join_all(self.doors.iter().map(|door| door.drain(DRAIN_TIMEOUT))).await;
         if let Some(cluster) = &self.cluster {
@@ -220,6 +230,7 @@ impl Node {
         self.supervisor.stop().await;
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         info!(took_ms, "node stopped");
+        left
     }
 }
 

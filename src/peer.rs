@@ -17,6 +17,7 @@ mod stream;
 mod session;
 mod gateway;
 mod link;
+mod relay;
 mod transport;
 
 use std::pin::Pin;

@@ -73,7 +73,9 @@ pub struct RequestStatus {
 }
 
 /// The cluster as this node sees it. A node alone is a cluster of one. `moving` is the entries this
-/// node still has to send, `peers` where it looks for others.
+/// node still has to send, `peers` where it looks for others, `waits_for` where a cluster may be that it
+/// has not found, so that it begins none of its own, and `relayed` the requests it has passed on between
+/// two others that do not hear each other.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "the fields are those of the contract, under the same names")]
 pub struct ClusterStatus {
@@ -81,6 +83,8 @@ pub struct ClusterStatus {
     pub moving: u64,
     pub members: Vec<MemberStatus>,
     pub peers: Vec<PeerStatus>,
+    pub waits_for: Option<String>,
+    pub relayed: u64,
 }
 
 /// One member. `addr` is where other nodes reach it and `http` where clients do, null where it does
@@ -95,6 +99,8 @@ pub struct MemberStatus {
     pub http: Option<String>,
     pub version: Option<String>,
     pub state: MemberState,
+    /// By way of which node it is reached; null if there is a session with it, or no way.
+    pub via: Option<String>,
     pub slots: u16,
     /// Keys it has; null if it did not say so in time.
     pub keys: Option<u64>,
@@ -229,22 +235,27 @@ impl Cache {
                 moving: 0,
                 members: vec![self.alone()],
                 peers: vec![],
+                waits_for: None,
+                relayed: 0,
             };
         };
         let ClusterReport { epoch, moving, members, peers } = cluster.report();
-        let member = |MemberReport { member, state, slots, heard_ms, version }| MemberStatus {
+        let member = |MemberReport { member, state, via, slots, heard_ms, version }| MemberStatus {
             node: member.id.name.to_string(),
             boot_id: member.id.boot.to_string(),
             addr: (!member.addr.is_empty()).then_some(member.addr),
             http: (!member.http.is_empty()).then_some(member.http),
             version,
             state: MemberState::from(state),
+            via: via.map(|via| via.name.to_string()),
             slots,
             keys: None,
             heard_ms,
         };
         let members = members.into_iter().map(member).collect();
-        ClusterStatus { epoch, moving, members, peers: peers.into_iter().map(peer).collect() }
+        let peers = peers.into_iter().map(peer).collect();
+        let waits_for = cluster.waits_for().map(|place| place.to_string());
+        ClusterStatus { epoch, moving, members, peers, waits_for, relayed: cluster.relayed() }
     }
 
     /// This node as the only member.
@@ -260,6 +271,7 @@ impl Cache {
             http: None,
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             state,
+            via: None,
             slots: SLOTS,
             keys: None,
             heard_ms: Some(0),

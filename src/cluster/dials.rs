@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::config::Seed;
 use crate::limits::{DIAL_PAUSE_MAX, DIAL_PAUSE_MIN, DIAL_PAUSE_SELF, DNS_PAUSE};
-use crate::member::NodeId;
+use crate::member::{Member, NodeId};
 
 /// Everything this node dials.
 #[derive(Debug)]
@@ -39,11 +39,36 @@ pub(super) struct Attempts {
     pub(super) reason: Option<String>,
     /// Who was found there.
     pub(super) found: Option<NodeId>,
-    /// Whether a node was there, the last time, that has no protocol in common with this one.
-    is_apart: bool,
-    is_tried: bool,
+    /// Who seemed to be there, the last time.
+    seen: Seen,
     is_under_way: bool,
     next: Duration,
+}
+
+/// Who is at a place, as far as an attempt can tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Seen {
+    /// Nothing has come of one yet.
+    #[default]
+    Unknown,
+    /// Nobody but this node itself, or nobody at all.
+    Nobody,
+    /// A node that was met.
+    Met,
+    /// Somebody who cannot be spoken with, or not now.
+    Somebody,
+    /// Nothing came back, so that nothing is known.
+    Silence,
+}
+
+/// A place where a cluster may be that this node has not found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Missing {
+    pub(super) place: String,
+    /// What came of the last attempt there.
+    pub(super) reason: String,
+    /// Whether nothing speaks for anybody being there.
+    pub(super) is_silent: bool,
 }
 
 /// What came of an attempt.
@@ -61,7 +86,9 @@ pub(super) enum Ending {
     NoProtocol(String),
     /// Nobody listens there, as the system says.
     NobodyListens(String),
-    /// It did not work, and this is why.
+    /// Somebody is there who refused this node, or said nothing that could be read.
+    Refused(String),
+    /// Nothing came back, and this is why.
     Failed(String),
 }
 
@@ -105,11 +132,14 @@ impl Dials {
         jitter: u32,
     ) -> bool {
         let Some(attempts) = self.places.get_mut(place) else { return false };
-        (attempts.is_tried, attempts.is_under_way) = (true, false);
-        attempts.is_apart = matches!(ending, Ending::NoProtocol(_));
+        attempts.is_under_way = false;
+        attempts.seen = ending.seen();
         let before = attempts.reason.take();
         match ending {
-            Ending::NoProtocol(reason) | Ending::Failed(reason) | Ending::NobodyListens(reason) => {
+            Ending::NoProtocol(reason)
+            | Ending::Refused(reason)
+            | Ending::Failed(reason)
+            | Ending::NobodyListens(reason) => {
                 attempts.next = now + pause(attempts.failures, jitter);
                 attempts.failures = attempts.failures.saturating_add(1);
                 attempts.reason = Some(reason);
@@ -134,25 +164,30 @@ impl Dials {
         self.places.values_mut().for_each(|attempts| attempts.is_under_way = false);
     }
 
-    /// Whether every seed was tried, and every address of those that are names.
-    pub(super) fn are_all_tried(&self) -> bool {
+    /// A place where somebody may be whom this node has not met, of those that seeds name; `None` if
+    /// nobody listens at any of them but this node and `peers`, the nodes with a session.
+    pub(super) fn missing(&self, peers: &[Member]) -> Option<Missing> {
         let seeds = self.seeds.iter().map(Place::of);
         let resolved = self.resolved.values().flatten().cloned().map(Place::Addr);
-        let is_tried = |place| {
-            let attempts = self.places.get(&place);
-            attempts.is_some_and(|attempts| attempts.is_tried && !attempts.is_under_way)
+        let missing = |place: Place| {
+            let attempts = self.places.get(&place).cloned().unwrap_or_default();
+            let is_linked = |peer: &Member| {
+                attempts.found.as_ref() == Some(&peer.id)
+                    || matches!(&place, Place::Addr(addr) if *addr == peer.addr)
+            };
+            let is_silent = match attempts.seen {
+                Seen::Nobody => return None,
+                _ if peers.iter().any(is_linked) => return None,
+                Seen::Met | Seen::Somebody => false,
+                Seen::Unknown | Seen::Silence => true,
+            };
+            let reason = attempts.reason.unwrap_or_else(|| "nothing has come of it yet".to_owned());
+            Some(Missing { place: place.to_string(), reason, is_silent })
         };
-        seeds.chain(resolved).all(is_tried)
-    }
-
-    /// A place with a node that this one has no protocol in common with, and what was said there.
-    ///
-    /// There is a cluster, then, and who begins another beside it has all slots a second time.
-    pub(super) fn apart(&self) -> Option<(&Place, &str)> {
-        let mut apart = self.places.iter().filter(|(_, attempts)| attempts.is_apart);
-        apart
-            .next()
-            .map(|(place, attempts)| (place, attempts.reason.as_deref().unwrap_or_default()))
+        let mut all: Vec<_> = seeds.chain(resolved).filter_map(missing).collect();
+        // Where somebody is says more than where nothing is known.
+        all.sort_by_key(|missing| missing.is_silent);
+        all.into_iter().next()
     }
 
     /// Has the address of a node whose session ended tried at once.
@@ -174,14 +209,30 @@ impl Dials {
 impl Ending {
     /// Whether nobody was reached who can be spoken with.
     pub(super) fn is_vain(&self) -> bool {
-        matches!(self, Self::NoProtocol(_) | Self::NobodyListens(_) | Self::Failed(_))
+        match self {
+            Self::NoProtocol(_) | Self::NobodyListens(_) | Self::Refused(_) | Self::Failed(_) => {
+                true
+            }
+            Self::Connected(_) | Self::Itself | Self::AlreadyConnected | Self::Resolved(_) => false,
+        }
+    }
+
+    fn seen(&self) -> Seen {
+        match self {
+            Self::Connected(_) | Self::AlreadyConnected => Seen::Met,
+            // Its addresses are looked at one by one.
+            Self::Itself | Self::NobodyListens(_) | Self::Resolved(_) => Seen::Nobody,
+            Self::NoProtocol(_) | Self::Refused(_) => Seen::Somebody,
+            Self::Failed(_) => Seen::Silence,
+        }
     }
 
     /// What came of a place with several addresses, of which another was tried after this came of
     /// those before: that there is a node says more than that there is none.
     pub(super) fn or(self, next: Self) -> Self {
-        match (&self, next.is_vain()) {
-            (Self::NoProtocol(_), true) => self,
+        match (self.seen(), next.is_vain()) {
+            (Seen::Somebody, true) => self,
+            (Seen::Silence, true) if next.seen() == Seen::Nobody => self,
             _ => next,
         }
     }
@@ -209,10 +260,17 @@ impl fmt::Display for Ending {
             Self::Itself => f.write_str("this node itself is there"),
             Self::AlreadyConnected => f.write_str("already connected"),
             Self::Resolved(addrs) => write!(f, "has {} addresses", addrs.len()),
-            Self::NoProtocol(reason) | Self::NobodyListens(reason) | Self::Failed(reason) => {
-                f.write_str(reason)
-            }
+            Self::NoProtocol(reason)
+            | Self::NobodyListens(reason)
+            | Self::Refused(reason)
+            | Self::Failed(reason) => f.write_str(reason),
         }
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.reason)
     }
 }
 
@@ -228,7 +286,7 @@ impl fmt::Display for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::member::{Boot, NodeName};
+    use crate::member::{Boot, NodeName, Standing};
 
     const START: Duration = Duration::from_secs(1);
 
@@ -288,53 +346,61 @@ mod tests {
         assert_eq!(due(&mut dials, later), [addr("10.0.0.3:4100")]);
     }
 
-    #[test]
-    fn all_is_tried_when_each_address_of_each_seed_was() {
-        let mut dials = Dials::new(vec![]);
-        assert!(dials.are_all_tried());
-        dials = Dials::new(vec![Seed::Dns("smache".to_owned(), 1)]);
-        assert!(!dials.are_all_tried());
-        let name = Place::Name("smache".to_owned(), 1);
-        due(&mut dials, START);
-        let addrs = BTreeSet::from(["10.0.0.1:1".to_owned()]);
-        dials.ended(START, &name, Ending::Resolved(addrs), 0);
-        assert!(!dials.are_all_tried());
-        due(&mut dials, START);
-        dials.ended(START, &addr("10.0.0.1:1"), Ending::Failed("refused".to_owned()), 0);
-        assert!(dials.are_all_tried());
-    }
-
-    #[test]
-    fn a_node_without_a_common_protocol_is_apart_until_something_else_comes_of_it() {
-        let no_protocol = || Ending::NoProtocol("no common protocol".to_owned());
-        let peer = NodeId { name: NodeName::new("a").unwrap(), boot: Boot(1) };
-        for other in [
-            Ending::Connected(peer),
-            Ending::NobodyListens("refused".to_owned()),
-            Ending::Failed("timed out".to_owned()),
-        ] {
-            let mut dials = Dials::new(vec![Seed::Addr("a:1".to_owned())]);
-            due(&mut dials, START);
-            assert_eq!(dials.apart(), None);
-            dials.ended(START, &addr("a:1"), no_protocol(), 0);
-            assert_eq!(dials.apart(), Some((&addr("a:1"), "no common protocol")));
-            // It is there for as long as nothing else was found out.
-            due(&mut dials, START + DIAL_PAUSE_MAX);
-            assert_eq!(dials.apart(), Some((&addr("a:1"), "no common protocol")));
-            assert!(dials.are_all_tried() || dials.places[&addr("a:1")].is_under_way);
-            dials.ended(START + DIAL_PAUSE_MAX, &addr("a:1"), other, 0);
-            assert_eq!(dials.apart(), None);
+    fn member(name: &str, addr: &str) -> Member {
+        Member {
+            id: NodeId { name: NodeName::new(name).unwrap(), boot: Boot(1) },
+            addr: addr.to_owned(),
+            http: String::new(),
+            incarnation: 1,
+            standing: Standing::Joining,
+            weight: 1,
         }
     }
 
     #[test]
-    fn a_place_that_is_not_looked_at_any_more_is_not_waited_for() {
+    fn nobody_is_missing_when_nobody_listens_at_any_address_of_any_seed() {
+        assert_eq!(Dials::new(vec![]).missing(&[]), None);
+        let mut dials = Dials::new(vec![Seed::Dns("smache".to_owned(), 1)]);
+        assert!(dials.missing(&[]).unwrap().is_silent);
+        let name = Place::Name("smache".to_owned(), 1);
+        due(&mut dials, START);
+        let addrs = BTreeSet::from(["10.0.0.1:1".to_owned()]);
+        dials.ended(START, &name, Ending::Resolved(addrs), 0);
+        assert_eq!(dials.missing(&[]).unwrap().place, "10.0.0.1:1");
+        due(&mut dials, START);
+        let nobody = Ending::NobodyListens("refused".to_owned());
+        dials.ended(START, &addr("10.0.0.1:1"), nobody, 0);
+        assert_eq!(dials.missing(&[]), None);
+    }
+
+    #[test]
+    fn somebody_may_be_wherever_not_everybody_is_known() {
+        let peer = member("a", "a:1");
+        for (ending, is_silent) in [
+            (Ending::NoProtocol("no common protocol".to_owned()), Some(false)),
+            (Ending::Refused("wrong cookie".to_owned()), Some(false)),
+            (Ending::Connected(peer.id.clone()), Some(false)),
+            (Ending::Failed("timed out".to_owned()), Some(true)),
+            (Ending::Itself, None),
+            (Ending::NobodyListens("refused".to_owned()), None),
+        ] {
+            let mut dials = Dials::new(vec![Seed::Addr("a:1".to_owned())]);
+            due(&mut dials, START);
+            dials.ended(START, &addr("a:1"), ending, 0);
+            assert_eq!(dials.missing(&[]).map(|missing| missing.is_silent), is_silent);
+            // What was seen last counts until something else is.
+            due(&mut dials, START + DIAL_PAUSE_MAX);
+            assert_eq!(dials.missing(&[]).map(|missing| missing.is_silent), is_silent);
+            assert_eq!(dials.missing(std::slice::from_ref(&peer)), None);
+        }
+    }
+
+    #[test]
+    fn a_place_that_no_seed_names_is_not_waited_for() {
         let mut dials = Dials::new(vec![]);
         dials.due(START, vec!["a:1".to_owned()], &BTreeMap::new());
         dials.ended(START, &addr("a:1"), Ending::NoProtocol("none".to_owned()), 0);
-        assert!(dials.apart().is_some());
-        assert_eq!(due(&mut dials, START), []);
-        assert_eq!(dials.apart(), None);
+        assert_eq!(dials.missing(&[]), None);
     }
 
     #[test]

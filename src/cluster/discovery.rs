@@ -11,13 +11,13 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tracing::{debug, info, warn};
 
 use super::Shared;
-use super::dials::{Ending, Place};
+use super::dials::{Ending, Missing, Place};
 use super::inbox::{FromPeer, Told};
 use super::message::{DiscoveryMsg, KeeperMsg};
 use super::sight::{Sight, Unanswered, ping_of, record_of};
 use super::task::Task;
 use crate::clock;
-use crate::limits::{FORM_AFTER, MEMBER_TICK, TOMBSTONE_TTL, WAITING_LOG_PAUSE};
+use crate::limits::{ALONE_AFTER, FORM_AFTER, MEMBER_TICK, TOMBSTONE_TTL, WAITING_LOG_PAUSE};
 use crate::member::{Member, NodeId, RosterAction, RosterEvent, Standing, View};
 use crate::peer::TransportEvent;
 use crate::peer::message::{Request, Response};
@@ -108,8 +108,20 @@ impl DiscoveryState {
     fn tick(&mut self) {
         self.take_in();
         self.step(RosterEvent::Tick);
+        self.look_for_detours();
         self.dial();
         self.form();
+    }
+
+    /// Has others go by way of whoever hears them, as it is now.
+    fn look_for_detours(&mut self) {
+        let detours = self.shared.roster().detours(self.shared.now());
+        if self.shared.membership.sight.load().detours != detours {
+            for (peer, via) in &detours {
+                info!(%peer, %via, "reached by way of another node");
+            }
+            self.publish();
+        }
     }
 
     /// Takes in what peers told, what happened to sessions, and whether this node goes.
@@ -159,30 +171,47 @@ impl DiscoveryState {
         }
     }
 
-    /// Begins a cluster, if this node looked for one and there is none. One that it cannot speak with
-    /// is one: its nodes have the slots, and this node waits until they are gone or can be spoken with.
+    /// Begins a cluster, if this node looked for one and there is none: nobody listens where it looks, or
+    /// only nodes that look for one as well. Whoever may be there and was not met may have a cluster
+    /// with all slots, and this node waits for it; only for one of whom nothing at all is seen it need not
+    /// where it [may be alone](ClusterConfig::may_be_alone).
     fn form(&mut self) {
         let shared = &self.shared;
         if shared.roster().own().standing != Standing::Joining {
             return;
         }
-        let is_alone = shared.transport().peers().is_empty() && shared.dials().are_all_tried();
-        if !is_alone && shared.now() < FORM_AFTER {
-            return;
-        }
-        let apart = shared.dials().apart().map(|(place, why)| (place.to_string(), why.to_owned()));
-        match apart {
-            None => self.step(RosterEvent::Form),
-            Some((place, reason)) => self.wait(&place, &reason),
+        let peers = shared.transport().peers();
+        let age = shared.now();
+        let is_joining = |peer: &Member| {
+            let roster = shared.roster();
+            roster.view().get(&peer.id.name).is_some_and(|m| m.standing == Standing::Joining)
+        };
+        let missing = shared.dials().missing(&peers);
+        let is_clear = match &missing {
+            None => peers.is_empty() || FORM_AFTER <= age,
+            Some(missing) => missing.is_silent && shared.may_be_alone && ALONE_AFTER <= age,
+        };
+        match missing {
+            _ if is_clear && peers.iter().all(is_joining) => {
+                shared.membership.set_waits_for(None);
+                self.step(RosterEvent::Form);
+            }
+            Some(missing) => self.wait(&missing),
+            None => {}
         }
     }
 
     /// Says once in a while that this node waits.
-    fn wait(&mut self, place: &str, reason: &str) {
+    fn wait(&mut self, missing: &Missing) {
         let now = self.shared.now();
+        self.shared.membership.set_waits_for(Some(missing.to_string()));
         if self.said_waiting.is_none_or(|at| at + WAITING_LOG_PAUSE <= now) {
             self.said_waiting = Some(now);
-            warn!(place, reason, "waiting: a node was found that cannot be spoken with");
+            warn!(
+                place = missing.place,
+                reason = missing.reason,
+                "waiting: there may be a cluster"
+            );
         }
     }
 
@@ -273,6 +302,10 @@ impl DiscoveryState {
                 }
                 shared.transport().close(&peer, "member is gone");
             }
+            RosterAction::Deaf(peer) => {
+                warn!(%peer, "nothing is heard of a member that others hear: going by way of them");
+                shared.transport().close(&peer, "nothing is heard over it");
+            }
             RosterAction::Superseded { by } => {
                 shared.membership.superseded.send_replace(Some(by.to_string()));
             }
@@ -286,9 +319,9 @@ impl DiscoveryState {
     /// Tells everybody what is seen from here, and where it can be found.
     fn publish(&self) {
         let shared = &self.shared;
-        let (view, beat, own) = {
+        let (sight, own) = {
             let roster = shared.roster();
-            (roster.view().clone(), roster.heartbeat(shared.now()), roster.own().clone())
+            (Sight::of(&roster, shared.now()), roster.own().clone())
         };
         shared.membership.has_joined.send_if_modified(|has_joined| {
             !std::mem::replace(has_joined, own.standing != Standing::Joining)
@@ -296,7 +329,7 @@ impl DiscoveryState {
         shared.transport().set_me(own.incarnation, own.standing);
         // Once there was another node, it may come back with what was deleted meanwhile.
         shared.gate.set_peers(shared.membership.has_met.load(Ordering::Relaxed));
-        shared.membership.sight.store(Arc::new(Sight { view, beat }));
+        shared.membership.sight.store(Arc::new(sight));
         if shared.keeper_bell.ring() {
             shared.keeper.tell(KeeperMsg::View);
         }
@@ -307,10 +340,8 @@ impl DiscoveryState {
         let shared = &self.shared;
         let beat = shared.roster().heartbeat(shared.now());
         let sight = shared.membership.sight.load();
-        shared
-            .membership
-            .sight
-            .store(Arc::new(Sight { view: sight.view.clone(), beat: beat.clone() }));
+        let (view, detours) = (sight.view.clone(), sight.detours.clone());
+        shared.membership.sight.store(Arc::new(Sight { view, beat: beat.clone(), detours }));
         for peer in shared.transport().peers() {
             let Some(link) = shared.transport().link(&peer.id) else { continue };
             let Some(ticket) = self.unanswered.begin(&peer.id) else { continue };

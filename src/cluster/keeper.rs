@@ -17,7 +17,7 @@ use super::task::Task;
 use crate::clock;
 use crate::entry::{Millis, Version};
 use crate::error::Error;
-use crate::limits::{CLAIM_ANSWER_TIMEOUT, CLAIM_PAUSE, HANDOFF_TICK, LEASE, TOMBSTONE_TTL};
+use crate::limits::{CLAIM_ANSWER_TIMEOUT, CLAIM_PAUSE, HANDOFF_TICK, LEASE};
 use crate::member::{Member, NodeId};
 use crate::partition::{Handoff, HandoffAction, HandoffEvent, PartitionMap, SLOTS, Slot, SlotSet};
 use crate::peer::message::{Claim, Claimed, Request, Response};
@@ -32,8 +32,8 @@ struct KeeperState {
     me: ActorRef<KeeperMsg>,
     /// What the gate says of each slot.
     passages: Vec<Passage>,
-    /// The members and links that gate and routes were last made of.
-    seen: (u64, u64, Vec<NodeId>),
+    /// The members, and by way of whom each is reached, that gate and routes were last made of.
+    seen: (u64, u64, BTreeMap<NodeId, Option<NodeId>>),
     /// Slots that were closed, and whose writes may still be under way; by number.
     closing: BTreeMap<u64, SlotSet>,
     closings: u64,
@@ -93,7 +93,7 @@ impl Actor for KeeperActor {
         let doubt = Passage { is_doubtful: true, ..Passage::default() };
         let mut state = KeeperState {
             passages: vec![doubt; usize::from(SLOTS)],
-            seen: (0, 0, vec![]),
+            seen: (0, 0, BTreeMap::new()),
             closing: BTreeMap::new(),
             closings: 0,
             waiting: vec![],
@@ -157,7 +157,13 @@ impl KeeperState {
     fn view_changed(&mut self) {
         self.shared.keeper_bell.answer();
         let sight = self.shared.membership.sight.load_full();
-        let links = self.shared.transport().peers().into_iter().map(|peer| peer.id).collect();
+        let mut links = BTreeMap::new();
+        for peer in self.shared.transport().peers() {
+            links.insert(peer.id, None);
+        }
+        for (peer, via) in &sight.detours {
+            links.entry(peer.clone()).or_insert_with(|| Some(via.clone()));
+        }
         let seen = (sight.beat.digest, sight.view.epoch(), links);
         if self.seen == seen {
             return;
@@ -291,7 +297,7 @@ impl KeeperState {
     }
 
     fn claim(&self, to: &NodeId, id: u64, digest: u64, slots: SlotSet) {
-        let Some(link) = self.shared.transport().link(to) else { return };
+        let Some(link) = self.shared.way(to) else { return };
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
             let from = link.peer().clone();
@@ -318,7 +324,7 @@ impl KeeperState {
         let Some(map) = handoff.map().cloned() else { return };
         let arriving = handoff.arriving();
         let sources = self.sources(&handoff, &arriving);
-        let link = |member: &Member| self.shared.transport().link(&member.id);
+        let link = |member: &Member| self.shared.way(&member.id);
         let links = map.members().iter().map(link).collect();
         // With one source, and nothing here from before it, what has arrived is the newest there is.
         let is_mixed = |slot: &Slot| {
@@ -328,9 +334,6 @@ impl KeeperState {
             left.contains(*slot) || was_held || 1 < sources
         };
         let mixed: SlotSet = arriving.iter().filter(is_mixed).collect();
-        if handoff.is_unsure() {
-            self.shared.gate.lost_until(clock::now().after(TOMBSTONE_TTL));
-        }
         // Before the gate: who finds a slot open must find its sources.
         self.shared.router.publish(Routes { map, links, sources });
         let mut changed = vec![];
@@ -359,8 +362,7 @@ impl KeeperState {
         let mut sources = HashMap::new();
         for slot in arriving.iter() {
             let ids = handoff.sources(slot);
-            let source =
-                |id: &&NodeId| Source { id: (*id).clone(), link: self.shared.transport().link(id) };
+            let source = |id: &&NodeId| Source { id: (*id).clone(), link: self.shared.way(id) };
             let list = lists.entry(ids.clone()).or_insert_with(|| ids.iter().map(source).collect());
             sources.insert(slot, Arc::clone(list));
         }
@@ -379,6 +381,7 @@ mod tests {
 
     use super::*;
     use crate::cluster::Cluster;
+    use crate::config::ClusterConfig;
     use crate::limits::{CLAIMS_WAITING_MAX, TABLE_BYTES_MIN};
     use crate::member::{Boot, NodeName, Standing, View};
     use crate::router::Router;
@@ -429,7 +432,7 @@ mod tests {
         let table = Table::new(&TableConfig::new(TABLE_BYTES_MIN));
         let (shard, _) = Shard::new(0, table, Arc::clone(&gate));
         let router = Router::new(me.id.clone(), vec![shard], Arc::clone(&gate), routes);
-        Cluster::new(me, vec![], router, gate)
+        Cluster::new(me, &ClusterConfig::alone(), router, gate)
     }
 
     #[tokio::test(start_paused = true)]

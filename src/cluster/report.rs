@@ -26,6 +26,8 @@ pub struct MemberReport {
     pub member: Member,
     /// What is thought of it.
     pub state: PeerState,
+    /// By way of whom it is reached; `None` if there is a session with it, or no way.
+    pub via: Option<NodeId>,
     /// The slots it owns.
     pub slots: u16,
     /// How long ago it was heard, in milliseconds; `None` for never.
@@ -61,9 +63,11 @@ impl Cluster {
             place.and_then(|place| shares.get(place)).copied().unwrap_or_default()
         };
         let roster = shared.roster();
-        let members = roster.states(shared.now()).map(|(member, state, heard)| MemberReport {
+        let now = shared.now();
+        let members = roster.states(now).map(|(member, state, heard)| MemberReport {
             member: member.clone(),
             state: if member.id.name == *own { own_state(member) } else { state },
+            via: roster.detour(&member.id, now).cloned(),
             slots: slots(member),
             heard_ms: heard.map(|heard| u64::try_from(heard.as_millis()).unwrap_or(u64::MAX)),
             version: shared.version_of(&member.id),

@@ -20,6 +20,8 @@ use crate::peer::{DialError, HelloError, Refused};
 pub(super) struct Sight {
     pub(super) view: View,
     pub(super) beat: Heartbeat,
+    /// Who is only reached by way of another node, and by way of whom.
+    pub(super) detours: BTreeMap<NodeId, NodeId>,
 }
 
 /// Pings that were sent and not answered yet, by peer.
@@ -34,7 +36,8 @@ pub(super) struct Ticket {
 
 impl Sight {
     pub(super) fn of(roster: &Roster, now: Duration) -> Self {
-        Self { view: roster.view().clone(), beat: roster.heartbeat(now) }
+        let (view, beat) = (roster.view().clone(), roster.heartbeat(now));
+        Self { view, beat, detours: roster.detours(now) }
     }
 }
 
@@ -110,14 +113,19 @@ impl Shared {
         if is_name {
             return Ending::Resolved(addrs.iter().map(ToString::to_string).collect());
         }
-        let mut ending = Ending::Failed(format!("{host} has no address"));
+        let mut ending: Option<Ending> = None;
         for addr in addrs {
-            ending = ending.or(self.dial(addr).await);
-            if !ending.is_vain() {
-                break;
+            let next = self.dial(addr).await;
+            let so_far = match ending {
+                Some(before) => before.or(next),
+                None => next,
+            };
+            if !so_far.is_vain() {
+                return so_far;
             }
+            ending = Some(so_far);
         }
-        ending
+        ending.unwrap_or_else(|| Ending::Failed(format!("{host} has no address")))
     }
 
     /// Another run has our name. If it came after this one was a member, it has replaced it.
@@ -151,10 +159,13 @@ impl Shared {
             )) => Ending::NoProtocol(error.to_string()),
             Err(DialError::Hello(HelloError::There(Refused::NameTaken(taken)))) => {
                 self.name_taken(&taken);
-                Ending::Failed(taken.to_string())
+                Ending::Refused(taken.to_string())
             }
             Err(DialError::Refused(reason)) => Ending::NobodyListens(reason),
-            Err(error) => Ending::Failed(error.to_string()),
+            Err(DialError::Unreachable(reason)) => Ending::Failed(reason),
+            Err(error @ (DialError::Hello(_) | DialError::TimedOut | DialError::Session)) => {
+                Ending::Refused(error.to_string())
+            }
         }
     }
 }

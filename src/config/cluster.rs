@@ -1,11 +1,12 @@
 //! How a node finds and meets others: `--cluster`, `--advertise`, `--join` and the cookie.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::secret::Secret;
 use super::settings::{Name, Settings};
-use super::{ConfigError, Parsed, listener};
-use crate::limits::{HOST_BYTES_MAX, SEEDS_MAX};
+use super::{ConfigError, Parsed, listener, switch};
+use crate::limits::{HANDOFF_TIMEOUT, HOST_BYTES_MAX, SEEDS_MAX};
 
 /// How a node finds and meets others.
 #[derive(Debug)]
@@ -16,6 +17,10 @@ pub struct ClusterConfig {
     pub advertise: Option<String>,
     /// Where it looks for them.
     pub join: Vec<Seed>,
+    /// Whether it may begin a cluster alone where nothing is seen of a place it looks at.
+    pub may_be_alone: bool,
+    /// How long it goes on to hand over what nobody takes; `None` until nothing was taken for a while.
+    pub drain_timeout: Option<Duration>,
     /// What they must prove to know, if anything.
     pub cookie: Option<Secret>,
 }
@@ -30,6 +35,14 @@ pub enum Seed {
 }
 
 impl ClusterConfig {
+    /// The one of a node that looks for nobody.
+    #[cfg(test)]
+    pub(crate) fn alone() -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 1));
+        let (advertise, join, drain_timeout, cookie) = (None, vec![], None, None);
+        Self { listen, advertise, join, may_be_alone: false, drain_timeout, cookie }
+    }
+
     /// The settings of the cluster and how they fit together; `None` where it is off.
     pub(super) fn from_settings(
         settings: &Settings,
@@ -56,8 +69,25 @@ impl ClusterConfig {
                 "others cannot dial this address; allowed: set --advertise to one they can";
             return Err(settings.error(Name::Cluster, reason));
         }
-        Ok(Some(Self { listen, advertise, join, cookie }))
+        let may_be_alone = settings.parse(Name::AllowAlone, optional_switch)?;
+        let may_be_alone = may_be_alone.unwrap_or(listen.ip().is_loopback());
+        let drain_timeout = settings.parse(Name::DrainTimeout, optional_time)?;
+        Ok(Some(Self { listen, advertise, join, may_be_alone, drain_timeout, cookie }))
     }
+}
+
+fn optional_switch(text: &str) -> Parsed<Option<bool>> {
+    if text.is_empty() { Ok(None) } else { switch(text).map(Some) }
+}
+
+fn optional_time(text: &str) -> Parsed<Option<Duration>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let time = humantime::parse_duration(text).ok().filter(|time| *time <= HANDOFF_TIMEOUT);
+    let allowed =
+        || format!("allowed: a time like 30s or 5m, up to {} s", HANDOFF_TIMEOUT.as_secs());
+    time.map(Some).ok_or_else(allowed)
 }
 
 fn seeds(text: &str) -> Parsed<Vec<Seed>> {

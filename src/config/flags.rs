@@ -38,6 +38,14 @@ pub struct Flags {
     /// UPLINK_NODE)
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     join: Option<String>,
+    /// Begin a cluster alone after 10 s where nothing is seen of a place in --join: true or false
+    /// (default: true if --cluster is loopback; env SMACHE_ALLOW_ALONE)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    allow_alone: Option<String>,
+    /// How long a drain goes on for what nobody takes, like 30s or 5m (default: until nothing was
+    /// taken for 5s; env SMACHE_DRAIN_TIMEOUT)
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    drain_timeout: Option<String>,
     /// File with the cluster secret, needed once --cluster is not loopback
     /// (env SMACHE_COOKIE_FILE, or SMACHE_COOKIE for the secret itself)
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
@@ -73,6 +81,8 @@ impl Flags {
             Name::Cluster => self.cluster.clone(),
             Name::Advertise => self.advertise.clone(),
             Name::Join => self.join.clone(),
+            Name::AllowAlone => self.allow_alone.clone(),
+            Name::DrainTimeout => self.drain_timeout.clone(),
             Name::CookieFile => self.cookie_file.clone(),
             Name::TokenFile => self.token_file.clone(),
             Name::Insecure => self.insecure.then(|| "true".to_owned()),

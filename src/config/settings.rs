@@ -62,6 +62,8 @@ pub(super) enum Name {
     Cluster,
     Advertise,
     Join,
+    AllowAlone,
+    DrainTimeout,
     CookieFile,
     TokenFile,
     Insecure,
@@ -88,7 +90,7 @@ const fn define(
 }
 
 /// Every setting, in the order of the contract.
-const DEFINITIONS: [Definition; 15] = [
+const DEFINITIONS: [Definition; 17] = [
     define(Name::Http, "http", &["SMACHE_HTTP", "PORT"], "127.0.0.1:4000"),
     define(Name::Node, "node", &["SMACHE_NODE"], "smache@localhost"),
     define(Name::Shards, "shards", &["SMACHE_SHARDS", "SHARD_LIMIT"], "4"),
@@ -98,6 +100,8 @@ const DEFINITIONS: [Definition; 15] = [
     define(Name::Cluster, "cluster", &["SMACHE_CLUSTER"], "off"),
     define(Name::Advertise, "advertise", &["SMACHE_ADVERTISE"], ""),
     define(Name::Join, "join", &["SMACHE_JOIN", "UPLINK_NODE"], ""),
+    define(Name::AllowAlone, "allow-alone", &["SMACHE_ALLOW_ALONE"], ""),
+    define(Name::DrainTimeout, "drain-timeout", &["SMACHE_DRAIN_TIMEOUT"], ""),
     define(Name::CookieFile, "cookie-file", &["SMACHE_COOKIE_FILE"], ""),
     define(Name::TokenFile, "token-file", &["SMACHE_TOKEN_FILE"], ""),
     define(Name::Insecure, "insecure", &["SMACHE_INSECURE"], "false"),

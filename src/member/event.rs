@@ -50,7 +50,7 @@ pub enum RosterEvent {
     Floor(u64),
     /// No cluster was found to join, or none was looked for: this node begins one.
     Form,
-    /// This node begins to leave.
+    /// This node begins to leave. Said again for as long as it does.
     Leave,
     /// This node has left.
     Left,
@@ -75,6 +75,9 @@ pub enum RosterAction {
     Suspected(NodeId),
     /// A suspect was heard again.
     Recovered(NodeId),
+    /// Nothing comes over the link to a member any more, though others hear it: drop the link, and go
+    /// by way of [`Roster::detour`](super::Roster::detour).
+    Deaf(NodeId),
     /// A member was declared dead, here or elsewhere, or was replaced: drop its link.
     Died(NodeId),
     /// Another run has our name and the greater incarnation: this node must stop.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::id::NodeId;
 use crate::limits::{
-    DEAD_AFTER, DEAD_AFTER_REFUSED, DEAD_AFTER_UNHEARD, HEARS_WITHIN, SUSPECT_AFTER,
+    DEAD_AFTER, DEAD_AFTER_REFUSED, DEAD_AFTER_UNHEARD, DEAF_AFTER, HEARS_WITHIN,
+    HEARTBEAT_INTERVAL, SUSPECT_AFTER,
 };
 
 /// The times at which something spoke for the life of one run of a member, or against it.
@@ -15,6 +17,8 @@ pub(super) struct Evidence {
     heard: Option<Duration>,
     /// When somebody we heard last said that it hears the member.
     reported: Option<Duration>,
+    /// Who says so, for as long as it does, and when it did last.
+    reporter: Option<(NodeId, Duration)>,
     /// When our link to it closed, if it has not been linked since.
     unlinked: Option<Duration>,
     /// When nobody listened at its address, if nothing has spoken for it since.
@@ -37,6 +41,7 @@ impl Evidence {
             since: now,
             heard: None,
             reported: None,
+            reporter: None,
             unlinked: None,
             refused: None,
             is_suspect: false,
@@ -48,8 +53,24 @@ impl Evidence {
         self.refused = None;
     }
 
-    pub(super) fn report(&mut self, now: Duration) {
+    pub(super) fn report(&mut self, now: Duration, by: &NodeId) {
         self.reported = Some(now);
+        if self.reporter(now).is_none_or(|reporter| reporter == by) {
+            self.reporter = Some((by.clone(), now));
+        }
+    }
+
+    /// Who has said lately that it hears the member. It does not change while it goes on to.
+    pub(super) fn reporter(&self, now: Duration) -> Option<&NodeId> {
+        let reporter = self.reporter.as_ref();
+        reporter.filter(|(_, at)| now.saturating_sub(*at) <= SUSPECT_AFTER).map(|(by, _)| by)
+    }
+
+    /// Whether nothing is heard of the member here, while somebody has heard it for certain since.
+    pub(super) fn is_deaf(&self, now: Duration) -> bool {
+        let (Some(heard), Some(reported)) = (self.heard, self.reported) else { return false };
+        heard + DEAF_AFTER <= now
+            && heard + HEARTBEAT_INTERVAL < reported.saturating_sub(HEARS_WITHIN)
     }
 
     pub(super) fn link(&mut self) {
@@ -126,8 +147,29 @@ impl Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::member::{Boot, NodeName};
 
     const START: Duration = Duration::from_secs(100);
+
+    fn reporter() -> NodeId {
+        NodeId { name: NodeName::new("r").unwrap(), boot: Boot(1) }
+    }
+
+    #[test]
+    fn a_link_is_deaf_once_others_have_heard_the_member_and_we_have_not() {
+        let mut evidence = Evidence::new(START);
+        evidence.hear(START);
+        let late = START + 2 * DEAF_AFTER;
+        assert!(!evidence.is_deaf(late), "it may hang");
+        evidence.report(START + HEARS_WITHIN + HEARTBEAT_INTERVAL, &reporter());
+        assert!(!evidence.is_deaf(late), "it may have been heard by others as long ago");
+        let reported = START + HEARS_WITHIN + HEARTBEAT_INTERVAL + Duration::from_millis(1);
+        evidence.report(reported, &reporter());
+        assert!(!evidence.is_deaf(START + DEAF_AFTER - Duration::from_millis(1)));
+        assert!(evidence.is_deaf(late));
+        assert_eq!(evidence.reporter(reported + SUSPECT_AFTER), Some(&reporter()));
+        assert_eq!(evidence.reporter(reported + 2 * SUSPECT_AFTER), None);
+    }
 
     #[test]
     fn silence_is_suspect_and_then_death() {
@@ -146,7 +188,7 @@ mod tests {
         evidence.refuse(START + Duration::from_millis(10));
         let end = START + DEAD_AFTER_REFUSED;
         assert_eq!(evidence.verdict(end), Verdict::Dead);
-        evidence.report(end);
+        evidence.report(end, &reporter());
         assert_eq!(evidence.verdict(end), Verdict::Lives);
     }
 
@@ -154,9 +196,9 @@ mod tests {
     fn reports_keep_a_member_alive_but_not_longer_than_it_was_heard() {
         let mut evidence = Evidence::new(START);
         evidence.hear(START);
-        evidence.report(START + HEARS_WITHIN);
+        evidence.report(START + HEARS_WITHIN, &reporter());
         assert_eq!(evidence.verdict(START + DEAD_AFTER), Verdict::Dead);
-        evidence.report(START + 2 * HEARS_WITHIN);
+        evidence.report(START + 2 * HEARS_WITHIN, &reporter());
         assert_ne!(evidence.verdict(START + DEAD_AFTER), Verdict::Dead);
     }
 
@@ -167,7 +209,7 @@ mod tests {
         assert!(evidence.is_present(START));
         evidence.unlink(START);
         assert!(!evidence.is_present(START));
-        evidence.report(START + Duration::from_millis(1));
+        evidence.report(START + Duration::from_millis(1), &reporter());
         assert!(evidence.is_present(START + Duration::from_millis(1)));
     }
 }

@@ -6,7 +6,7 @@
 //! a greater incarnation (Das, Gupta and Motivala, "SWIM", DSN 2002).
 //!
 //! A node starts as [`Standing::Joining`], and is alive as soon as it has the view of a member that
-//! is, which names the whole cluster. If there is none it is told to [form](RosterEvent::Form) one.
+//! is, or that leaves, which names the whole cluster. If there is none it is told to [form](RosterEvent::Form) one.
 //! So nodes that start together and meet each other before they meet the cluster do not take
 //! themselves for one, and a member that was seen joining is known to have held nothing.
 //!
@@ -102,7 +102,7 @@ impl Roster {
             RosterEvent::Met(member) => self.met(now, member),
             RosterEvent::Floor(incarnation) => self.raise(incarnation),
             RosterEvent::Form => self.form(),
-            RosterEvent::Leave => self.stand(Standing::Leaving),
+            RosterEvent::Leave => self.leave(),
             RosterEvent::Left => self.stand(Standing::Gone),
         }
         if self.has_news && self.beaten.is_none_or(|at| at + MEMBER_TICK <= now) {
@@ -211,6 +211,23 @@ impl Roster {
         Ok(known.incarnation.saturating_add(1))
     }
 
+    /// By way of whom a member without a link is reached: who has said lately that it hears it.
+    #[must_use]
+    pub fn detour(&self, to: &NodeId, now: Duration) -> Option<&NodeId> {
+        let peer = self.peers.get(&to.name).filter(|peer| peer.boot == to.boot)?;
+        let via = peer.evidence.reporter(now)?;
+        (self.links.contains(via) && !self.links.contains(to)).then_some(via)
+    }
+
+    /// Every member that is only reached by way of another, and by way of whom.
+    #[must_use]
+    pub fn detours(&self, now: Duration) -> BTreeMap<NodeId, NodeId> {
+        let unlinked = self.view.living().filter(|member| !self.links.contains(&member.id));
+        let detour =
+            |member: &Member| Some((member.id.clone(), self.detour(&member.id, now)?.clone()));
+        unlinked.filter_map(detour).collect()
+    }
+
     fn tick(&mut self, now: Duration) {
         let asleep = self.ticked.map_or(Duration::ZERO, |at| now.saturating_sub(at));
         self.ticked = Some(now);
@@ -249,6 +266,9 @@ impl Roster {
                 Verdict::Suspect | Verdict::Lives => {}
             }
             peer.evidence.is_suspect = is_suspect;
+            if peer.evidence.is_deaf(now) && self.links.contains(&id()) {
+                self.actions.push(RosterAction::Deaf(id()));
+            }
         }
         dead
     }
@@ -308,7 +328,7 @@ impl Roster {
             let byte = beat.hears.get(place / 8).copied().unwrap_or_default();
             let is_reported = byte & (1 << (place % 8)) != 0 && *name != from.name;
             if is_reported && let Some(peer) = peers.get_mut(name) {
-                peer.evidence.report(now);
+                peer.evidence.report(now, from);
             }
             !is_reported
         });
@@ -316,9 +336,9 @@ impl Roster {
             self.view.raise_epoch(beat.epoch);
             self.actions.push(RosterAction::Changed);
         }
-        // To have the view of one who is alive is as good as to be sent it.
+        // To have the view of one who is in a cluster is as good as to be sent it.
         if self.own().standing == Standing::Joining
-            && self.view.get(&from.name).is_some_and(|m| m.standing == Standing::Alive)
+            && self.view.get(&from.name).is_some_and(Member::is_established)
         {
             self.put_own(Member { standing: Standing::Alive, ..self.own().clone() });
         }
@@ -376,6 +396,13 @@ impl Roster {
         if self.own().standing == Standing::Joining {
             let incarnation = self.own().incarnation + 1;
             self.put_own(Member { incarnation, standing: Standing::Alive, ..self.own().clone() });
+        }
+    }
+
+    /// Who is in no cluster has nothing to hand over, and must not look like one who is.
+    fn leave(&mut self) {
+        if self.own().standing != Standing::Joining {
+            self.stand(Standing::Leaving);
         }
     }
 

@@ -60,6 +60,12 @@ impl Member {
         self.standing < Standing::Gone
     }
 
+    /// Whether it is in a cluster, so that its view names everybody.
+    #[must_use]
+    pub fn is_established(&self) -> bool {
+        matches!(self.standing, Standing::Alive | Standing::Leaving)
+    }
+
     /// Why no member can be like this; `None` if one can.
     ///
     /// It is asked of whatever another node says, of itself or of others: what is wrong would go from

@@ -3,7 +3,9 @@
 //! A slot is **held** by the node that answers for it, and by no other that has the same view. The
 //! map says who should hold it: the owner. These are the rules.
 //!
-//! 1. An owner that does not hold a slot *claims* it from every other member. Requests for it wait.
+//! 1. An owner that does not hold a slot *claims* it from every other member, and from the one that
+//!    should hold it by the map before, once all others have answered. Requests for it go there until
+//!    then, and wait after that.
 //! 2. A member answers a claim only if its view is the claimer's. If it holds the slot, it closes it
 //!    first; then it says whether entries of the slot may be left with it, the *residue*.
 //! 3. When all have answered, the owner opens the slot and holds it.
@@ -21,9 +23,9 @@
 //! incarnation: it closes all it holds, as it may have been replaced, and so does a node that was
 //! asleep.
 //!
-//! A member that does not answer for [`CLAIM_PATIENCE`], although others hear it, is not waited for
-//! any longer. That can make two holders, each out of the other's reach, until the claim, which is
-//! sent again for ever, is answered.
+//! A member that is silent is never taken for one that has nothing: its word is waited for until it is
+//! declared dead. Claims reach whoever anybody hears, by way of who does, and the holder of a slot
+//! serves it until all others have answered. So who cannot be asked costs no more than time.
 //!
 //! What the driver has to know about entries:
 //!
@@ -46,7 +48,7 @@ use std::time::Duration;
 use super::Slot;
 use super::map::PartitionMap;
 use super::slot_set::SlotSet;
-use crate::limits::{CLAIM_PATIENCE, CLAIM_PAUSE, CLAIM_RETRY, SKEW_MAX, SOURCE_POLL};
+use crate::limits::{CLAIM_PAUSE, CLAIM_RETRY, SKEW_MAX, SOURCE_POLL};
 use crate::member::{Member, NodeId, Standing};
 
 /// What happens to a handoff.
@@ -152,6 +154,8 @@ pub struct Handoff {
 struct Peer {
     /// Ours, and it may hold them: it has not answered yet.
     owes: SlotSet,
+    /// Those it should hold by the map before: it is asked for them once all others have answered.
+    last: SlotSet,
     /// It does not hold them, but may have entries of them.
     arriving: SlotSet,
     /// The claim under way.
@@ -160,9 +164,8 @@ struct Peer {
     sent: Duration,
     /// When to send the next one, or the same again.
     next: Duration,
-    /// Since when its word is missing.
-    since: Duration,
-    is_given_up: bool,
+    /// Whether it was not asked for all it owes, as others have not answered yet.
+    is_held_back: bool,
 }
 
 impl Handoff {
@@ -187,7 +190,7 @@ impl Handoff {
     /// Returns what is to be done, in order.
     pub fn step(&mut self, now: Duration, event: HandoffEvent) -> Vec<HandoffAction> {
         match event {
-            HandoffEvent::Tick => self.lose_patience(now),
+            HandoffEvent::Tick => {}
             HandoffEvent::ViewChanged(map) => self.view_changed(now, &map),
             HandoffEvent::Claim { from, id, digest, slots } => {
                 self.claimed(&from, id, digest, &slots);
@@ -265,12 +268,6 @@ impl Handoff {
         peers.map(|(id, _)| id).collect()
     }
 
-    /// Whether something is held here without the word of a member that was asked for it.
-    #[must_use]
-    pub fn is_unsure(&self) -> bool {
-        self.peers.values().any(|peer| peer.is_given_up && !peer.owes.is_empty())
-    }
-
     /// Whether nothing is left here that another node should have: a leaving node may go.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -317,8 +314,29 @@ impl Handoff {
             let can_hold = !is_known(member) && member.standing != Standing::Joining;
             self.owe(now, &member.id, if can_hold { &ours } else { &gained });
         }
+        self.ask_holders_last(before.as_deref());
         self.peers.values_mut().for_each(|peer| peer.restart(now));
         self.due = now;
+    }
+
+    /// Notes for each slot that is claimed who should hold it: its owner by the map before, or who would
+    /// own it without us.
+    fn ask_holders_last(&mut self, before: Option<&PartitionMap>) {
+        let Some(map) = self.map.clone() else { return };
+        self.peers.values_mut().for_each(|peer| peer.last = SlotSet::new());
+        if self.peers.values().filter(|peer| !peer.owes.is_empty()).count() <= 1 {
+            return;
+        }
+        for slot in self.claiming().iter() {
+            let owner = before.and_then(|before| before.owner(slot)).filter(|id| **id != self.own);
+            let holder = match owner {
+                Some(owner) => Some(owner),
+                None => map.copies(slot, 2).into_iter().find(|id| **id != self.own),
+            };
+            if let Some(peer) = holder.and_then(|holder| self.peers.get_mut(holder)) {
+                peer.last.insert(slot);
+            }
+        }
     }
 
     /// Drops what is wanted of members that are not there any more, or are another run, and what is
@@ -371,13 +389,15 @@ impl Handoff {
         peer.arriving.subtract(&asked);
         peer.arriving.add(&residue.and(&asked));
         peer.next = now + SOURCE_POLL;
-        peer.since = now;
         self.due = self.due.min(peer.next);
         if peer.arriving != before {
             self.actions.push(HandoffAction::SourcesChanged);
         }
         if peer.is_settled() {
             self.peers.remove(from);
+        }
+        for peer in self.peers.values_mut().filter(|peer| peer.is_held_back) {
+            (peer.is_held_back, peer.next, self.due) = (false, now, now);
         }
     }
 
@@ -395,7 +415,7 @@ impl Handoff {
         if slots.is_empty() {
             return;
         }
-        let new = || Peer { since: now, next: now, ..Peer::default() };
+        let new = || Peer { next: now, ..Peer::default() };
         self.peers.entry(member.clone()).or_insert_with(new).owes.add(slots);
     }
 
@@ -421,7 +441,7 @@ impl Handoff {
     /// Opens what is ours and nobody is waited for.
     fn open(&mut self) {
         let mut opened = self.claiming();
-        let mut owed = self.peers.values().filter(|peer| !peer.is_given_up);
+        let mut owed = self.peers.values();
         // Mostly the first that has not answered owes all there is to open.
         while !opened.is_empty()
             && let Some(peer) = owed.next()
@@ -436,10 +456,14 @@ impl Handoff {
         self.actions.push(HandoffAction::Open(opened));
     }
 
-    fn lose_patience(&mut self, now: Duration) {
-        for peer in self.peers.values_mut() {
-            peer.is_given_up |= !peer.owes.is_empty() && peer.since + CLAIM_PATIENCE <= now;
+    /// The slots that somebody owes, and those that several do.
+    fn owed(&self) -> (SlotSet, SlotSet) {
+        let (mut once, mut twice) = (SlotSet::new(), SlotSet::new());
+        for peer in self.peers.values() {
+            twice.add(&once.and(&peer.owes));
+            once.add(&peer.owes);
         }
+        (once, twice)
     }
 
     /// Sends the claims that are due.
@@ -449,14 +473,23 @@ impl Handoff {
             return;
         };
         self.due = Duration::MAX;
+        let (once, twice) = self.owed();
         for (to, peer) in self.peers.iter_mut().filter(|(_, peer)| !peer.is_settled()) {
             if now < peer.next {
                 self.due = self.due.min(peer.next);
                 continue;
             }
             if peer.asked.is_none() {
-                let mut slots = peer.owes.clone();
+                // Whoever else owes them is asked first.
+                let mut others = twice.clone();
+                others.add(&once.without(&peer.owes));
+                let early = peer.last.and(&peer.owes).and(&others);
+                peer.is_held_back = !early.is_empty();
+                let mut slots = peer.owes.without(&early);
                 slots.add(&peer.arriving);
+                if slots.is_empty() {
+                    continue;
+                }
                 self.claims += 1;
                 peer.asked = Some((self.claims, slots));
             }
@@ -481,8 +514,7 @@ impl Peer {
     fn restart(&mut self, now: Duration) {
         self.asked = None;
         self.next = now.max(self.sent + CLAIM_PAUSE);
-        self.since = now;
-        self.is_given_up = false;
+        self.is_held_back = false;
     }
 }
 

@@ -8,6 +8,7 @@
 //! body of commands is what `frame` says; any other is one value in bincode's encoding.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::frame;
@@ -41,6 +42,8 @@ const TOOK: u16 = 5;
 const PUSH: u16 = 6;
 const CLAIM: u16 = 7;
 const LEFT: u16 = 8;
+const RELAY: u16 = 10;
+pub(super) const RELAYED: u16 = 11;
 
 // What a response is.
 const PONG: u16 = 1;
@@ -53,6 +56,7 @@ const CLAIM_REFUSED: u16 = 7;
 const OK: u16 = 8;
 const LOST: u16 = 9;
 const REFUSED: u16 = 10;
+const RELAYED_BACK: u16 = 12;
 
 /// Why a message is not written or read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,6 +97,7 @@ pub fn encode_request(from: Boot, request: &Request) -> Result<Vec<u8>, CodecErr
         }
         Request::Claim(claim) => append(&mut out, claim),
         Request::Left => Ok(()),
+        Request::Relay(parcel) | Request::Relayed(parcel) => append(&mut out, parcel),
     }?;
     within(out)
 }
@@ -129,6 +134,8 @@ pub fn decode_request(bytes: &[u8]) -> Result<(Boot, Request), CodecError> {
         PUSH => Request::Push(frame::read_records(body)?.into_iter().flatten().collect()),
         CLAIM => Request::Claim(decode(body)?),
         LEFT => decode(body).map(|()| Request::Left)?,
+        RELAY => Request::Relay(decode(body)?),
+        RELAYED => Request::Relayed(decode(body)?),
         number => return Err(CodecError::Unknown(number)),
     };
     Ok((from, request))
@@ -156,6 +163,10 @@ pub fn encode_response(response: &Response) -> Result<Vec<u8>, CodecError> {
         Response::Pushed(outcomes) => append(&mut out, outcomes),
         Response::Claimed(claimed) => append(&mut out, claimed),
         Response::ClaimRefused { id } => append(&mut out, id),
+        Response::Relayed(frame) => {
+            out.extend_from_slice(frame);
+            Ok(())
+        }
         Response::Ok | Response::Lost => Ok(()),
         Response::Refused(reason) => append(&mut out, reason),
     }?;
@@ -180,6 +191,7 @@ pub fn decode_response(bytes: &[u8]) -> Result<Response, CodecError> {
         PUSHED => Response::Pushed(decode::<BatchOf<_>>(body)?.0),
         CLAIMED => Response::Claimed(decode(body)?),
         CLAIM_REFUSED => Response::ClaimRefused { id: decode(body)? },
+        RELAYED_BACK => Response::Relayed(Bytes::copy_from_slice(body)),
         OK => decode(body).map(|()| Response::Ok)?,
         LOST => decode(body).map(|()| Response::Lost)?,
         REFUSED => Response::Refused(decode_text(body)?),
@@ -274,6 +286,8 @@ fn number_of(request: &Request) -> u16 {
         Request::Push(_) => PUSH,
         Request::Claim(_) => CLAIM,
         Request::Left => LEFT,
+        Request::Relay(_) => RELAY,
+        Request::Relayed(_) => RELAYED,
     }
 }
 
@@ -289,6 +303,7 @@ fn number_of_response(response: &Response) -> u16 {
         Response::Ok => OK,
         Response::Lost => LOST,
         Response::Refused(_) => REFUSED,
+        Response::Relayed(_) => RELAYED_BACK,
     }
 }
 
@@ -302,6 +317,7 @@ fn room_of_request(request: &Request) -> usize {
         Request::View(view) => view.members.len() * MEMBER_BYTES,
         Request::Claim(claim) => claim.slots.len(),
         Request::Ping(ping) => ping.hears.len(),
+        Request::Relay(parcel) | Request::Relayed(parcel) => parcel.frame.len(),
         Request::Left => 0,
     };
     bytes + ITEM_BYTES
@@ -316,6 +332,7 @@ fn room_of_response(response: &Response) -> usize {
         Response::Claimed(claimed) => claimed.residue.len(),
         Response::Pong(ping) => ping.hears.len(),
         Response::Refused(reason) => reason.len(),
+        Response::Relayed(frame) => frame.len(),
         Response::ClaimRefused { .. } | Response::Ok | Response::Lost => 0,
     };
     bytes + ITEM_BYTES

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use super::Answering;
 use super::codec;
 use super::message::{Request, Response};
+use super::relay;
 use super::transport::Shared;
 use crate::limits::{PEER_DECODE_BYTES_MAX, PEERS_MAX};
 use crate::member::{Boot, NodeId};
@@ -182,6 +183,10 @@ impl GatewayState {
         }
         let turn = match number {
             codec::RUN => self.turn_of(boot).await,
+            codec::RELAYED => match relay::origin_of_run(&frame) {
+                Some(origin) => self.turn_of(origin).await,
+                None => Turn::Any,
+            },
             _ => Turn::Any,
         };
         let asked = Asked { peer, frame, port };
@@ -234,7 +239,11 @@ impl Asked {
         let Self { peer, frame, mut port } = self;
         let request = decode(&frame, &mut port)?;
         drop(frame);
-        let mut answering = shared.answer.answer(peer, request);
+        let mut answering = match request {
+            Request::Relay(parcel) => relay::forward(shared, peer, parcel),
+            Request::Relayed(parcel) => relay::answer(shared, parcel),
+            request => shared.answer.answer(peer, request),
+        };
         let answered = match poll_fn(|cx| Poll::Ready(answering.as_mut().poll(cx))).await {
             Poll::Ready(response) => Some(response),
             Poll::Pending => None,

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::codec;
 use super::frame;
 use super::message::{Refusal, Request, Response};
+use super::relay;
 use super::session::Session;
 use crate::command::{Command, Reply};
 use crate::error::Error;
@@ -36,6 +37,8 @@ use waiting::{Replies, Waiting};
 #[derive(Clone)]
 pub struct Link {
     inner: Arc<Inner>,
+    /// For whom what goes over it is, if that is not who is at the other end.
+    to: Option<NodeId>,
 }
 
 struct Inner {
@@ -82,7 +85,7 @@ impl Link {
             fetches: Arc::new(Semaphore::new(LINK_FETCHES_MAX)),
             pushes: Arc::new(Semaphore::new(LINK_PUSHES_MAX)),
         });
-        let link = Self { inner: Arc::clone(&inner) };
+        let link = Self { inner: Arc::clone(&inner), to: None };
         let spec = ChildSpec::of_actor(name, Kind::Link, &post, &orders, move || {
             (PumpActor, Arc::clone(&inner))
         });
@@ -94,9 +97,22 @@ impl Link {
         format!("link-{}", peer.name)
     }
 
-    /// Who is at the other end.
+    /// A way to a node that has a session with who is at the other end, and none with this node. What
+    /// goes that way is not gathered into batches.
+    #[must_use]
+    pub fn detour(&self, to: NodeId) -> Self {
+        Self { inner: Arc::clone(&self.inner), to: Some(to) }
+    }
+
+    /// Whom it leads to.
     #[must_use]
     pub fn peer(&self) -> &NodeId {
+        self.to.as_ref().unwrap_or_else(|| self.via())
+    }
+
+    /// Who is at the other end.
+    #[must_use]
+    pub fn via(&self) -> &NodeId {
         &self.inner.session.peer.id
     }
 
@@ -160,6 +176,9 @@ impl Link {
             // One of them may not be sent: the others go without it.
             return self.exchange_singly(commands).await;
         };
+        if self.to.is_some() {
+            return self.detour_run(bytes, len).await;
+        }
         let (reply, replies) = oneshot::channel();
         if !self.inner.add(bytes, len, Replies::Many(len, reply)) {
             return vec![Err(LinkError::NotSent); len];
@@ -206,12 +225,31 @@ impl Link {
         let Some(bytes) = self.encode(std::iter::once(command)) else {
             return Err(LinkError::NotSent);
         };
+        if self.to.is_some() {
+            let outcome = self.detour_run(bytes, 1).await.pop();
+            return outcome.unwrap_or(Err(LinkError::Unanswered));
+        }
         let (reply, outcome) = oneshot::channel();
         if !self.inner.add(bytes, 1, Replies::One(reply)) {
             return Err(LinkError::NotSent);
         }
         // As above.
         outcome.await.unwrap_or(Err(LinkError::Unanswered))
+    }
+
+    /// Sends a message of commands by way of another node.
+    async fn detour_run(&self, bytes: Vec<u8>, len: usize) -> Vec<Outcome> {
+        let Ok(permit) = Arc::clone(&self.inner.fetches).try_acquire_owned() else {
+            return vec![Err(LinkError::NotSent); len];
+        };
+        match self.send_bytes(bytes, permit).await {
+            Ok(Response::Ran(done)) if done.len() == len => done.into_iter().map(Ok).collect(),
+            // Nothing of it was begun there.
+            Ok(Response::Refused(_)) | Err(LinkError::NotSent) => {
+                vec![Err(LinkError::NotSent); len]
+            }
+            Ok(_) | Err(LinkError::Unanswered) => vec![Err(LinkError::Unanswered); len],
+        }
     }
 
     /// The message that holds these commands; `None` if the peer does not know one of them, or one
@@ -235,9 +273,12 @@ impl Link {
     /// [`LinkError`]: not sent if too much is asked at a time.
     pub async fn ask(&self, request: Request) -> Result<Response, LinkError> {
         let asks = match request {
-            Request::Fetch(_) | Request::Took(_) | Request::Run(_) | Request::Push(_) => {
-                &self.inner.fetches
-            }
+            Request::Fetch(_)
+            | Request::Took(_)
+            | Request::Run(_)
+            | Request::Push(_)
+            | Request::Relay(_)
+            | Request::Relayed(_) => &self.inner.fetches,
             Request::Ping(_) | Request::View(_) | Request::Claim(_) | Request::Left => {
                 &self.inner.asks
             }
@@ -293,8 +334,24 @@ impl Link {
         request: Request,
         permit: OwnedSemaphorePermit,
     ) -> Result<Response, LinkError> {
+        let frame = self.encode_request(&request)?;
+        self.send_bytes(frame, permit).await
+    }
+
+    fn encode_request(&self, request: &Request) -> Result<Vec<u8>, LinkError> {
+        codec::encode_request(self.inner.me, request).map_err(|_| LinkError::NotSent)
+    }
+
+    async fn send_bytes(
+        &self,
+        frame: Vec<u8>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Response, LinkError> {
         let inner = &self.inner;
-        let frame = codec::encode_request(inner.me, &request).map_err(|_| LinkError::NotSent)?;
+        let frame = match &self.to {
+            Some(to) => self.encode_request(&relay::wrap(to, frame))?,
+            None => frame,
+        };
         let session = Arc::clone(&inner.session);
         let (answer, answered) = oneshot::channel();
         tokio::spawn(async move {
@@ -311,10 +368,14 @@ impl Link {
             drop(permit);
         });
         let bytes = answered.await.unwrap_or(Err(LinkError::Unanswered))?;
-        codec::decode_response(&bytes).map_err(|_| LinkError::Unanswered)
+        let response = codec::decode_response(&bytes).map_err(|_| LinkError::Unanswered)?;
+        match self.to {
+            Some(_) => relay::unwrap(response),
+            None => Ok(response),
+        }
     }
 
-    /// Ends the session.
+    /// Ends the session with who is at the other end.
     pub fn close(&self, reason: &str) {
         self.inner.session.kill(reason);
     }

@@ -9,10 +9,11 @@
 mod form;
 mod wire;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Command, Reply};
-use crate::entry::{Key, Version};
+use crate::entry::{Key, Version, octets};
 use crate::error::Error;
 use crate::limits::{PEER_BITMAP_BYTES_MAX, PEERS_MAX};
 use crate::member::{Boot, NodeId, NodeName, Standing};
@@ -56,6 +57,21 @@ pub enum Request {
     Claim(Claim),
     /// The sender is going.
     Left,
+    /// A request for a node that the receiver has a session with and the sender has none with.
+    Relay(Parcel),
+    /// A request that came by way of the sender, from the node it names.
+    Relayed(Parcel),
+}
+
+/// A request that goes by way of another node, which does not read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parcel {
+    /// On the first half of its way who it is for, on the second who it is from.
+    #[serde(with = "NodeIdForm")]
+    pub node: NodeId,
+    /// The request, as bytes.
+    #[serde(with = "octets")]
+    pub frame: Bytes,
 }
 
 /// The slots a node is about to have.
@@ -90,6 +106,8 @@ pub enum Response {
         /// The claim.
         id: u64,
     },
+    /// To `Relay` and `Relayed`: the response of the node it was for, as bytes.
+    Relayed(Bytes),
     /// To `Took` and `Left`.
     Ok,
     /// To any: it was begun, and what became of it cannot be said.

@@ -72,6 +72,8 @@ pub(super) struct Shared {
     server: Mutex<Option<ActorRef<NodeServerMessage>>>,
     supervisor: Supervisor,
     events: broadcast::Sender<TransportEvent>,
+    /// Requests that were passed on between two other nodes.
+    relayed: AtomicU64,
 }
 
 /// Why peers cannot be connected to at all.
@@ -102,10 +104,13 @@ pub struct Dialed {
 /// Why there is no session with who was dialled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DialError {
-    /// The system could not connect.
+    /// Nobody listens there: the system refused the connection.
     #[error("cannot connect: {0}")]
     Refused(String),
-    /// Nobody answered in time.
+    /// The place was not reached, and nothing is known of who is there.
+    #[error("cannot connect: {0}")]
+    Unreachable(String),
+    /// Somebody listens there, and said no HELLO in time.
     #[error("nobody answered in time")]
     TimedOut,
     /// The HELLO did not end with a session. A session that was there already is one of these.
@@ -175,6 +180,7 @@ impl Transport {
             server: Mutex::new(None),
             supervisor: supervisor.clone(),
             events: broadcast::Sender::new(PEER_EVENTS_MAX),
+            relayed: AtomicU64::new(0),
         });
         supervisor.add(server::spec(&shared, ractor_cookie)).await?;
         supervisor.add(door_spec(&shared)).await?;
@@ -209,8 +215,11 @@ impl Transport {
         let shared = &self.shared;
         let stream = match timeout(HELLO_TIMEOUT, TcpStream::connect(addr)).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(reason)) => return Err(DialError::Refused(reason.to_string())),
-            Err(_) => return Err(DialError::TimedOut),
+            Ok(Err(reason)) if reason.kind() == io::ErrorKind::ConnectionRefused => {
+                return Err(DialError::Refused(reason.to_string()));
+            }
+            Ok(Err(reason)) => return Err(DialError::Unreachable(reason.to_string())),
+            Err(_) => return Err(DialError::Unreachable("nobody answered in time".to_owned())),
         };
         let met = match timeout(HELLO_TIMEOUT, shared.dial_hello(stream)).await {
             Ok(Ok(met)) => met,
@@ -242,7 +251,13 @@ impl Transport {
     /// The link to a peer that has a session.
     #[must_use]
     pub fn link(&self, peer: &NodeId) -> Option<Link> {
-        self.shared.sessions.link(peer.boot)
+        self.shared.link(peer)
+    }
+
+    /// Requests this node has passed on between two others.
+    #[must_use]
+    pub fn relayed(&self) -> u64 {
+        self.shared.relayed.load(Ordering::Relaxed)
     }
 
     /// Ends the session with a peer, if there is one: what is under way fails at once.
@@ -284,6 +299,15 @@ impl Shared {
     pub(super) fn who(&self, boot: Boot) -> Option<(NodeId, Arc<Semaphore>)> {
         let session = self.sessions.get(boot)?;
         Some((session.peer.id.clone(), Arc::clone(&session.requests)))
+    }
+
+    /// The link to a peer that has a session.
+    pub(super) fn link(&self, peer: &NodeId) -> Option<Link> {
+        self.sessions.link(peer.boot)
+    }
+
+    pub(super) fn count_relayed(&self) {
+        self.relayed.fetch_add(1, Ordering::Relaxed);
     }
 
     fn local(&self) -> Arc<Local> {

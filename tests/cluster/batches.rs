@@ -59,6 +59,8 @@ fn config(name: &str, join: &str) -> Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             advertise: None,
             join: vec![Seed::Addr(join.to_owned())],
+            may_be_alone: true,
+            drain_timeout: None,
             cookie: None,
         }),
         token: None,

@@ -4,8 +4,10 @@
 #![allow(clippy::print_stderr, reason = "what a failed test shows, and what was skipped")]
 #![allow(unreachable_pub, reason = "nobody uses a test")]
 
+mod alone;
 mod any_node;
 mod batches;
+mod detours;
 mod failures;
 #[path = "../harness/http.rs"]
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]

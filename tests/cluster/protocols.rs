@@ -82,7 +82,7 @@ fn begin(name: &str, join: &str) -> Node {
 
 /// Waits until a node has said that it waits, and looks at what it says otherwise.
 fn assert_waiting(node: &Node, place: &str, range: &str) {
-    let line = node.wait_for_line("waiting: a node was found");
+    let line = node.wait_for_line("waiting: there may be a cluster");
     assert!(line.contains(place) && line.contains(range), "{line}");
     // Long after it would have begun a cluster.
     std::thread::sleep(2 * FORM_AFTER);
@@ -95,7 +95,7 @@ fn assert_waiting(node: &Node, place: &str, range: &str) {
     assert!(peer["reason"].as_str().unwrap().contains(range), "{peer}");
     let write = node.post("/api", r#"{"key":"key","data":{"n":1}}"#);
     assert!(500 <= write.status, "{write:?}");
-    assert_eq!(node.lines("waiting: a node was found").len(), 1);
+    assert_eq!(node.lines("waiting: there may be a cluster").len(), 1);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_node_that_is_refused_for_its_protocol_waits_and_joins_who_comes_after() {
 fn a_node_that_waits_ends_when_it_is_told_to() {
     let stranger = Stranger::start(STRANGE);
     let mut node = begin("a", &stranger.addr);
-    node.wait_for_line("waiting: a node was found");
+    node.wait_for_line("waiting: there may be a cluster");
     node.signal(rustix::process::Signal::TERM);
     let (status, _) = node.wait();
     assert!(status.success(), "{status:?}");

@@ -62,6 +62,7 @@ impl Answer for Keeper {
             Request::Fetch(keys) => Response::Fetched(keys.iter().map(|_| None).collect()),
             Request::Claim(Claim { id, .. }) => Response::ClaimRefused { id },
             Request::Took(_) | Request::Left => Response::Ok,
+            Request::Relay(_) | Request::Relayed(_) => Response::Lost,
         };
         Box::pin(std::future::ready(response))
     }

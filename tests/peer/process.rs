@@ -32,6 +32,8 @@ impl Process {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "node::second_process", "--nocapture", "--test-threads=1"])
             .env(NAME, name)
+            // To print where a panic was asked for takes longer than what is measured.
+            .env("RUST_BACKTRACE", "0")
             .env(BOOT, boot.to_string())
             .envs(vars.iter().copied())
             .stdin(Stdio::piped())

@@ -9,9 +9,14 @@ pub enum Fault {
     Crash(usize),
     Leave(usize),
     Hang(usize, u64),
+    /// The machine with all nodes on it stands still for so long.
+    HangAll(u64),
     /// The nodes whose bits are set are cut off.
     Divide(usize),
     CutOneWay(usize, usize),
+    CutPair(usize, usize),
+    /// Dials of a node and to it come to nothing for so long.
+    Deaf(usize, u64),
     Heal,
 }
 
@@ -40,7 +45,7 @@ pub fn plan(random: &mut Random) -> Vec<(u64, Fault)> {
     for _ in 0..random.between(1, 7) {
         let at = random.between(FAULTS_FROM_US, FAULTS_UNTIL_US - 1_500_000);
         let (one, other) = (random.below(NODES), random.below(NODES));
-        let kinds = if is_gentle { 7 } else { 10 };
+        let kinds = if is_gentle { 13 } else { 15 };
         let short = random.between(100_000, 900_000);
         let long = random.between(1_000_000, 5_000_000);
         match random.below(kinds) {
@@ -58,6 +63,26 @@ pub fn plan(random: &mut Random) -> Vec<(u64, Fault)> {
             }
             7 => plan.push((at, Fault::Hang(one, long))),
             8 => {
+                // Others may hear both of them.
+                plan.push((at, Fault::CutPair(one, other)));
+                plan.push((at + long, Fault::Heal));
+            }
+            9 => {
+                plan.push((at, Fault::CutPair(one, other)));
+                plan.push((at, Fault::Start(one)));
+                plan.push((at + long, Fault::Heal));
+            }
+            10 => {
+                plan.push((at, Fault::Deaf(one, short)));
+                plan.push((at, Fault::Start(one)));
+            }
+            11 => plan.push((at, Fault::HangAll(long))),
+            12 => {
+                plan.push((at, Fault::CutPair(one, other)));
+                plan.push((at + short, Fault::Leave(one)));
+                plan.push((at + long, Fault::Heal));
+            }
+            13 => {
                 plan.push((at, Fault::CutOneWay(one, other)));
                 plan.push((at + long, Fault::Heal));
             }

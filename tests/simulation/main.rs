@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, reason = "seeds and figures are for who runs this")]
 #![allow(unreachable_pub, reason = "nobody uses a test")]
 
+mod bugs;
 mod crowd;
 mod faults;
 mod history;
@@ -23,6 +24,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use crate::bugs::Bug;
 use crate::world::{Outcome, World};
 
 const SEEDS: u64 = 600;
@@ -32,7 +34,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn run(seed: u64) -> Outcome {
-    match catch_unwind(AssertUnwindSafe(|| World::new(seed).run())) {
+    match catch_unwind(AssertUnwindSafe(|| World::new(seed, None).run())) {
         Ok(outcome) => outcome,
         Err(panic) => {
             println!("failed with SMACHE_SEED={seed}");
@@ -76,6 +78,36 @@ fn a_cluster_under_faults_keeps_its_promises() {
         sum(|outcome| outcome.fetches),
     );
     assert!(sum(|outcome| outcome.requests) < 2 * sum(|outcome| outcome.answered));
+}
+
+/// The first seeds that each planted bug is looked for in; `SMACHE_BUG_SEEDS` sets another number.
+const BUG_SEEDS: u64 = 200;
+
+/// The first of so many seeds in which a bug is found out, and by what.
+fn find(bug: Bug, seeds: u64) -> Option<(u64, String)> {
+    (0..seeds).find_map(|seed| {
+        let run = catch_unwind(AssertUnwindSafe(|| World::new(seed, Some(bug)).run()));
+        let panic = run.err()?;
+        let reason = panic.downcast_ref::<String>().map_or("a violation", String::as_str);
+        Some((seed, reason.chars().take(100).collect()))
+    })
+}
+
+#[test]
+fn what_is_done_wrong_is_found_out() {
+    let seeds = number("SMACHE_BUG_SEEDS").unwrap_or(BUG_SEEDS);
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let found = Bug::ALL.map(|bug| (bug, find(bug, seeds)));
+    std::panic::set_hook(hook);
+    for (bug, found) in &found {
+        match found {
+            Some((seed, reason)) => println!("{bug:?}: seed {seed}: {reason}"),
+            None => println!("{bug:?}: not found in {seeds} seeds"),
+        }
+    }
+    let missed = found.iter().filter(|(_, found)| found.is_none()).count();
+    assert!(missed <= 1, "{missed} of {} bugs were not found", Bug::ALL.len());
 }
 
 #[test]

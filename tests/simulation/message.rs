@@ -10,17 +10,31 @@ pub fn slot_of(key: usize) -> Slot {
     Slot((key * 683) as u16)
 }
 
+/// When what never ends ends.
+pub const NEVER_US: u64 = u64::MAX;
+
 /// What a table has under a key; no value is a tombstone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
     pub version: u64,
     pub value: Option<u64>,
+    /// When the value ends.
+    pub ends_us: u64,
+}
+
+impl Record {
+    /// The value, unless it has ended.
+    pub fn value_at(self, now: u64) -> Option<u64> {
+        self.value.filter(|_| now < self.ends_us)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     Get,
     Put,
+    /// A put of what ends after so many microseconds.
+    PutBrief(u64),
     Delete,
 }
 
@@ -47,6 +61,18 @@ pub enum Message {
     Bye,
     /// Nobody listens at this place.
     Refused(usize),
+    /// Somebody may be at this place, and nothing came of the dial.
+    Failed(usize),
+    /// For a node that hears the receiver, from one that may not be heard there.
+    Relay {
+        to: NodeId,
+        message: Box<Message>,
+    },
+    /// What a node sent by way of the sender.
+    Relayed {
+        origin: NodeId,
+        message: Box<Message>,
+    },
     Beat(Heartbeat),
     View {
         view: View,
@@ -90,7 +116,11 @@ impl Message {
     /// Requests of clients go over an ordered stream and are never sent twice: a second put could
     /// undo a later one.
     pub fn can_repeat(&self) -> bool {
-        !matches!(self, Self::Run(_) | Self::Moved { .. } | Self::Ran { .. })
+        match self {
+            Self::Run(_) | Self::Moved { .. } | Self::Ran { .. } => false,
+            Self::Relay { message, .. } | Self::Relayed { message, .. } => message.can_repeat(),
+            _ => true,
+        }
     }
 
     pub fn tag(&self) -> u64 {
@@ -100,6 +130,9 @@ impl Message {
             Self::Unwelcome => 3,
             Self::Bye => 4,
             Self::Refused(_) => 5,
+            Self::Failed(_) => 6,
+            Self::Relay { message, .. } => 10 + message.tag(),
+            Self::Relayed { message, .. } => 20 + message.tag(),
             Self::Beat(beat) => beat.digest,
             Self::View { view, .. } => view.digest() ^ view.epoch(),
             Self::Claim { id, .. } => 100 + id,

@@ -8,6 +8,8 @@ pub const NODES: usize = 6;
 pub struct Network {
     /// Whether nothing gets from the one to the other.
     pub cut: [[bool; NODES]; NODES],
+    /// Until when dials of a node, and dials to it, come to nothing, without a refusal.
+    pub deaf_until_us: [u64; NODES],
     pub drop_per_mille: u64,
     pub repeat_per_mille: u64,
     /// Longest delay of a message, in microseconds.
@@ -39,6 +41,17 @@ impl Network {
 
     pub fn heal(&mut self) {
         self.cut = Default::default();
+    }
+
+    /// Whether a dial comes to nothing.
+    pub fn is_deaf(&self, now: u64, from: usize, to: usize) -> bool {
+        now < self.deaf_until_us[from].max(self.deaf_until_us[to])
+    }
+
+    /// Cuts two nodes off from each other, both ways.
+    pub fn cut_pair(&mut self, one: usize, other: usize) {
+        self.cut[one][other] = one != other;
+        self.cut[other][one] = one != other;
     }
 
     /// Cuts what is in `side` off from the rest, both ways.

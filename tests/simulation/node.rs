@@ -9,14 +9,18 @@ use smache::member::{
 };
 use smache::partition::{Handoff, HandoffAction, HandoffEvent, PartitionMap, SlotSet};
 
-use crate::message::{KEYS, Message, Op, Record, Verb, slot_of};
+use crate::bugs::Bug;
+use crate::message::{KEYS, Message, NEVER_US, Op, Record, Verb, slot_of};
 use crate::network::NODES;
 
 /// Ticks of a node, in microseconds; every second one is one of its roster.
 pub const TICK_US: u64 = 50_000;
 
-/// After how many ticks a node that found no cluster begins one.
-const FORM_TICKS: u64 = 60;
+/// After how many ticks nodes that join and have met each other, and nobody else, begin a cluster.
+const FORM_TICKS: u64 = 20;
+
+/// How long a node believes that its slots are its own without looking, in microseconds.
+const LEASE_US: u64 = 1_000_000;
 
 /// What a node wants of the world.
 pub enum Effect {
@@ -41,6 +45,12 @@ pub struct Node {
     pub fetches: u64,
     pub is_leaving: bool,
     pub effects: Vec<Effect>,
+    /// What it does wrong.
+    bug: Option<Bug>,
+    /// Slots it gave away, and until when it serves them all the same.
+    late: (SlotSet, u64),
+    /// Claims that were not answered, for one who believes silence.
+    unanswered: BTreeMap<(NodeId, u64), u64>,
     clock: u64,
     floor: u64,
     skew_ms: i64,
@@ -49,11 +59,29 @@ pub struct Node {
     parked: Vec<Op>,
     reads: BTreeMap<u64, Read>,
     dialing: [u64; NODES],
+    /// What came of the last dial of each place.
+    found: [Found; NODES],
+    lease_until_us: u64,
+    /// By way of whom the message came that is being answered.
+    came_via: Option<NodeId>,
     pass: Option<SlotSet>,
     is_found: [bool; KEYS],
     requests: u64,
     ticks: u64,
     left_us: Option<u64>,
+}
+
+/// What came of a dial.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// Nothing yet.
+    Unknown,
+    /// Nobody listens there.
+    Nobody,
+    /// Somebody may be there.
+    Failed,
+    /// A node.
+    Met,
 }
 
 struct Read {
@@ -79,6 +107,7 @@ impl Node {
         now_us: u64,
         skew_ms: i64,
         age_ms: u64,
+        bug: Option<Bug>,
     ) -> Self {
         let id = NodeId { name: NodeName::new(&format!("n{index}")).unwrap(), boot: Boot(boot) };
         let own = Member {
@@ -98,6 +127,9 @@ impl Node {
             fetches: 0,
             is_leaving: false,
             effects: Vec::new(),
+            bug,
+            late: (SlotSet::new(), 0),
+            unanswered: BTreeMap::new(),
             clock: 0,
             floor: 0,
             skew_ms,
@@ -105,6 +137,9 @@ impl Node {
             parked: Vec::new(),
             reads: BTreeMap::new(),
             dialing: [0; NODES],
+            found: [Found::Unknown; NODES],
+            lease_until_us: 0,
+            came_via: None,
             pass: None,
             is_found: [false; KEYS],
             requests: 0,
@@ -121,13 +156,20 @@ impl Node {
     pub fn tick(&mut self, now: u64, maps: &mut Maps) {
         self.ticks += 1;
         if self.ticks.is_multiple_of(2) {
+            if self.is_leaving {
+                self.roster(now, RosterEvent::Leave, maps);
+            }
             self.roster(now, RosterEvent::Tick, maps);
             self.go(now, maps);
         }
-        if self.ticks == FORM_TICKS {
-            self.form(now, maps);
+        self.form_if_alone(now, maps);
+        if self.lease_until_us < now && !self.has(Bug::WakesWithoutDoubt) {
+            self.handoff(now, HandoffEvent::Woke, maps);
         }
+        self.lose_patience(now, maps);
         self.handoff(now, HandoffEvent::Tick, maps);
+        self.lease_until_us = now + LEASE_US;
+        self.end_entries(now);
         self.sweep(now, maps);
         let over: Vec<u64> =
             self.reads.iter().filter(|(_, read)| read.until_us <= now).map(|(id, _)| *id).collect();
@@ -139,9 +181,54 @@ impl Node {
         }
     }
 
+    fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    fn lose_patience(&mut self, now: u64, maps: &mut Maps) {
+        if self.has(Bug::BelievesSilence) {
+            let is_over = |sent: &u64| sent + 1_000_000 <= now;
+            let over = self.unanswered.iter().filter(|(_, sent)| is_over(sent));
+            for (from, id) in over.map(|(of, _)| of.clone()).collect::<Vec<_>>() {
+                self.unanswered.remove(&(from.clone(), id));
+                let residue = SlotSet::new();
+                self.handoff(now, HandoffEvent::Answered { from, id, residue }, maps);
+            }
+        }
+    }
+
     /// Whether it said good-bye.
     pub fn has_left(&self) -> bool {
         self.left_us.is_some()
+    }
+
+    /// Begins a cluster where there is none: nobody listens at any other place, or only nodes that do
+    /// not know of one either.
+    fn form_if_alone(&mut self, now: u64, maps: &mut Maps) {
+        let own = index_of(&self.id);
+        let joins = |place: usize| {
+            self.links.iter().any(|link| {
+                let member = self.roster.view().get(&link.name);
+                index_of(link) == place && member.is_some_and(|m| m.standing == Standing::Joining)
+            })
+        };
+        let others = || (0..NODES).filter(|place| *place != own);
+        let is_alone = others().all(|place| self.found[place] == Found::Nobody);
+        let is_clear = others().all(|place| self.found[place] == Found::Nobody || joins(place));
+        let is_hasty = self.has(Bug::FormsUnmet) && self.links.is_empty() && 10 <= self.ticks;
+        if is_alone || is_hasty || is_clear && FORM_TICKS <= self.ticks {
+            self.form(now, maps);
+        }
+    }
+
+    /// What has ended is remembered as if it was deleted: an older value may come back.
+    fn end_entries(&mut self, now: u64) {
+        if self.has(Bug::ForgetsEnds) {
+            self.table.retain(|_, record| now < record.ends_us);
+        }
+        for record in self.table.values_mut().filter(|record| record.ends_us <= now) {
+            (record.value, record.ends_us) = (None, NEVER_US);
+        }
     }
 
     /// Begins a cluster, unless it found one.
@@ -162,18 +249,31 @@ impl Node {
             Message::Hello(member) => self.hello(now, member, maps),
             Message::Welcome { member, floor } => {
                 self.dialing[index_of(from)] = 0;
+                self.found[index_of(from)] = Found::Met;
                 self.roster(now, RosterEvent::Floor(floor), maps);
                 self.link(now, member, maps);
             }
+            Message::Failed(index) => self.found[index] = Found::Failed,
             Message::Refused(index) => {
+                self.found[index] = Found::Nobody;
                 let name = NodeName::new(&format!("n{index}")).unwrap();
                 if let Some(member) = self.roster.view().get(&name) {
                     let id = member.id.clone();
                     self.roster(now, RosterEvent::DialRefused(id), maps);
                 }
             }
-            Message::Unwelcome => {}
+            Message::Unwelcome => self.found[index_of(from)] = Found::Failed,
             Message::Bye => self.unlink(now, from, maps),
+            Message::Relay { to, message } if self.links.contains(from) => {
+                if self.links.contains(&to) {
+                    self.send(&to, Message::Relayed { origin: from.clone(), message });
+                }
+            }
+            Message::Relayed { origin, message } if self.links.contains(from) => {
+                self.came_via = Some(from.clone());
+                self.linked(now, &origin, *message, maps);
+                self.came_via = None;
+            }
             message if self.links.contains(from) => self.linked(now, from, message, maps),
             _ if now < self.dialing[index_of(from)] => {}
             _ => self.send(from, Message::Bye),
@@ -186,7 +286,10 @@ impl Node {
         match message {
             Message::Beat(beat) => self.roster(now, RosterEvent::Heard { from, beat }, maps),
             Message::View { view, is_answer } => self.view(now, &from, view, is_answer, maps),
-            Message::Claim { id, digest, slots } => {
+            Message::Claim { id, mut digest, slots } => {
+                if self.has(Bug::AnswersAnyView) {
+                    digest = self.handoff.map().map_or(digest, |map| map.digest());
+                }
                 self.handoff(now, HandoffEvent::Claim { from, id, digest, slots }, maps);
             }
             Message::ClaimRefused { id } => {
@@ -194,8 +297,11 @@ impl Node {
                 self.roster(now, RosterEvent::Disagreed(from), maps);
             }
             Message::Claimed { id, residue, clock } => {
-                self.clock = self.clock.max(clock);
-                self.floor = self.floor.max(clock);
+                self.unanswered.retain(|(to, claim), _| *to != from || *claim != id);
+                if !self.has(Bug::IgnoresClocks) {
+                    self.clock = self.clock.max(clock);
+                    self.floor = self.floor.max(clock);
+                }
                 self.handoff(now, HandoffEvent::Answered { from, id, residue }, maps);
             }
             Message::Run(op) => self.run(now, Op { origin: Some(from), ..op }, None),
@@ -203,14 +309,16 @@ impl Node {
             Message::Ran { op, record } => self.effects.push(Effect::Done { op, record }),
             Message::Fetch { request, key } => {
                 let record = self.table.get(&key).copied();
-                self.send(&from, Message::Fetched { request, record });
+                self.reach(now, &from, Message::Fetched { request, record });
             }
             Message::Fetched { request, record } => self.fetched(now, &from, request, record),
-            Message::Push(entries) => self.pushed(&from, entries),
+            Message::Push(entries) => self.pushed(now, &from, entries),
             Message::Pushed(entries) => {
                 for (key, version) in entries {
-                    if self.table.get(&key).is_some_and(|record| record.version == version)
-                        && !self.handoff.is_held(slot_of(key))
+                    let is_it =
+                        |record: &Record| record.version == version || self.has(Bug::ForgetsNewer);
+                    if self.table.get(&key).is_some_and(is_it)
+                        && (!self.handoff.is_held(slot_of(key)) || self.has(Bug::ForgetsNewer))
                     {
                         self.table.remove(&key);
                     }
@@ -234,6 +342,7 @@ impl Node {
 
     fn link(&mut self, now: u64, member: Member, maps: &mut Maps) {
         let id = member.id.clone();
+        self.found[index_of(&id)] = Found::Met;
         self.links.insert(id.clone());
         self.roster(now, RosterEvent::Met(member), maps);
         self.roster(now, RosterEvent::Linked(id), maps);
@@ -277,7 +386,10 @@ impl Node {
         }
         let is_heir = |member: &Member| member.standing < Standing::Leaving;
         let has_heir = self.roster.view().living().any(is_heir);
-        if self.is_leaving && self.left_us.is_none() && (self.handoff.is_done() || !has_heir) {
+        if self.is_leaving
+            && self.left_us.is_none()
+            && (self.handoff.is_done() || !has_heir || self.has(Bug::LeavesEarly))
+        {
             self.left_us = Some(now);
             self.roster(now, RosterEvent::Left, maps);
         }
@@ -304,8 +416,12 @@ impl Node {
                         self.unlink(now, &id, maps);
                     }
                 }
+                RosterAction::Deaf(id) => {
+                    self.send(&id, Message::Bye);
+                    self.unlink(now, &id, maps);
+                }
                 RosterAction::Superseded { .. } => self.effects.push(Effect::Stopped),
-                RosterAction::Woke => self.handoff(now, HandoffEvent::Woke, maps),
+                RosterAction::Woke => {}
                 RosterAction::Joined(_)
                 | RosterAction::Suspected(_)
                 | RosterAction::Recovered(_) => {}
@@ -324,16 +440,21 @@ impl Node {
         for action in self.handoff.step(time(now), event) {
             match action {
                 HandoffAction::Claim { to, id, digest, slots } => {
-                    self.send(&to, Message::Claim { id, digest, slots });
+                    self.unanswered.entry((to.clone(), id)).or_insert(now);
+                    self.reach(now, &to, Message::Claim { id, digest, slots });
                 }
                 HandoffAction::Refuse { to, id } => {
-                    self.send(&to, Message::ClaimRefused { id });
+                    self.reach(now, &to, Message::ClaimRefused { id });
                     self.roster(now, RosterEvent::Disagreed(to), maps);
                 }
-                HandoffAction::Answer { to, id, residue } => {
-                    self.send(&to, Message::Claimed { id, residue, clock: self.clock });
+                HandoffAction::Answer { to, id, mut residue } => {
+                    if self.has(Bug::HidesResidue) {
+                        residue = SlotSet::new();
+                    }
+                    self.reach(now, &to, Message::Claimed { id, residue, clock: self.clock });
                 }
                 HandoffAction::Close(slots) => {
+                    self.late = (slots.clone(), now + 100_000);
                     for key in (0..KEYS).filter(|key| slots.contains(slot_of(*key))) {
                         self.closed[key] += 1;
                     }
@@ -351,6 +472,38 @@ impl Node {
         self.effects.push(Effect::Send { to: to.clone(), message });
     }
 
+    /// Sends what can go by way of another node.
+    fn reach(&mut self, now: u64, to: &NodeId, message: Message) {
+        let via = match self.links.contains(to) {
+            true => None,
+            false => self.came_via.clone().or_else(|| self.detour(now, to)),
+        };
+        match via {
+            Some(via) => {
+                let message = Box::new(message);
+                self.send(&via, Message::Relay { to: to.clone(), message });
+            }
+            None => self.send(to, message),
+        }
+    }
+
+    fn detour(&self, now: u64, to: &NodeId) -> Option<NodeId> {
+        let via = self.roster.detour(to, time(now)).cloned();
+        via.filter(|via| self.links.contains(via))
+    }
+
+    fn reaches(&self, now: u64, to: &NodeId) -> bool {
+        self.links.contains(to) || self.detour(now, to).is_some()
+    }
+
+    fn holds(&self, now: u64, key: usize) -> bool {
+        let slot = slot_of(key);
+        let is_held = self.handoff.is_held(slot)
+            || self.has(Bug::OpensEarly) && self.handoff.is_claiming(slot)
+            || self.has(Bug::ClosesLate) && now < self.late.1 && self.late.0.contains(slot);
+        is_held && (now <= self.lease_until_us || self.has(Bug::NeedsNoLease))
+    }
+
     fn unpark(&mut self, now: u64) {
         for op in std::mem::take(&mut self.parked) {
             self.run(now, op, None);
@@ -365,24 +518,25 @@ impl Node {
         let slot = slot_of(op.key);
         if let Some(origin) = &op.origin
             && self.roster.view().get(&origin.name).is_none_or(|member| member.id != *origin)
+            && !self.has(Bug::ServesStrangers)
         {
             let origin = origin.clone();
-            return self
-                .send(&origin, Message::Moved { op: Op { origin: None, ..op }, hint: None });
+            let op = Op { origin: None, ..op };
+            return self.reach(now, &origin, Message::Moved { op, hint: None });
         }
-        if self.handoff.is_held(slot) {
+        if self.holds(now, op.key) {
             return self.execute(now, op);
         }
-        if self.handoff.is_claiming(slot) {
+        if self.handoff.is_held(slot) || self.handoff.is_claiming(slot) {
             return self.parked.push(op);
         }
         let owner = self.handoff.map().and_then(|map| map.owner(slot)).cloned();
         if let Some(origin) = op.origin.clone() {
             let op = Op { origin: None, ..op };
-            return self.send(&origin, Message::Moved { op, hint: owner });
+            return self.reach(now, &origin, Message::Moved { op, hint: owner });
         }
         match hint.filter(|hint| self.links.contains(hint)).or(owner) {
-            Some(to) if self.links.contains(&to) => self.send(&to, Message::Run(op)),
+            Some(to) if self.reaches(now, &to) => self.reach(now, &to, Message::Run(op)),
             _ => self.parked.push(op),
         }
     }
@@ -390,29 +544,39 @@ impl Node {
     fn execute(&mut self, now: u64, op: Op) {
         let value = match op.verb {
             Verb::Get => return self.read(now, op),
-            Verb::Put => Some(op.id),
+            Verb::Put | Verb::PutBrief(_) => Some(op.id),
             Verb::Delete => None,
         };
-        self.clock = (wall_ms(now, self.skew_ms) << 16).max(self.clock + 1);
-        let record = Record { version: self.clock, value };
+        let ends_us = match op.verb {
+            Verb::PutBrief(time) => now + time,
+            Verb::Get | Verb::Put | Verb::Delete => NEVER_US,
+        };
+        let wall = wall_ms(now, self.skew_ms) << 16;
+        self.clock = if self.has(Bug::StampsByWallClock) { wall } else { wall.max(self.clock + 1) };
+        let record = Record { version: self.clock, value, ends_us };
         self.table.insert(op.key, record);
-        self.answer(op, Some(record));
+        if self.has(Bug::ForgetsDeletes) && value.is_none() {
+            self.table.remove(&op.key);
+        }
+        self.answer(now, op, Some(record));
     }
 
     fn read(&mut self, now: u64, op: Op) {
         let record = self.table.get(&op.key).copied();
         let sources: Vec<NodeId> =
             self.handoff.sources(slot_of(op.key)).into_iter().cloned().collect();
-        if sources.is_empty() || record.is_some_and(|record| self.floor < record.version) {
-            return self.answer(op, record);
+        let is_sure =
+            |record: Record| self.floor < record.version || self.has(Bug::TrustsLeftOvers);
+        if sources.is_empty() || record.is_some_and(is_sure) || self.has(Bug::AsksNoSource) {
+            return self.answer(now, op, record);
         }
-        if !sources.iter().all(|source| self.links.contains(source)) {
+        if !sources.iter().all(|source| self.reaches(now, source)) {
             return self.parked.push(op);
         }
         self.requests += 1;
         for source in &sources {
             self.fetches += 1;
-            self.send(source, Message::Fetch { request: self.requests, key: op.key });
+            self.reach(now, source, Message::Fetch { request: self.requests, key: op.key });
         }
         let closed = self.closed[op.key];
         let read =
@@ -424,7 +588,7 @@ impl Node {
         let Some(read) = self.reads.get_mut(&request) else { return };
         let key = read.op.key;
         let is_last = read.waiting.remove(from) && read.waiting.is_empty();
-        let is_closed = read.closed != self.closed[key];
+        let is_closed = read.closed != self.closed[key] && self.bug != Some(Bug::AnswersClosed);
         if let Some(record) = record
             && !is_closed
         {
@@ -433,14 +597,16 @@ impl Node {
         if is_last && let Some(Read { op, .. }) = self.reads.remove(&request) {
             match is_closed {
                 true => self.run(now, op, None),
-                false => self.answer(op, self.table.get(&key).copied()),
+                false => self.answer(now, op, self.table.get(&key).copied()),
             }
         }
     }
 
-    fn answer(&mut self, op: Op, record: Option<Record>) {
+    fn answer(&mut self, now: u64, op: Op, record: Option<Record>) {
+        let seen = |record: Record| Record { value: record.value_at(now), ..record };
+        let record = record.map(seen);
         match op.origin.clone() {
-            Some(origin) => self.send(&origin, Message::Ran { op, record }),
+            Some(origin) => self.reach(now, &origin, Message::Ran { op, record }),
             None => self.effects.push(Effect::Done { op, record }),
         }
     }
@@ -448,20 +614,20 @@ impl Node {
     fn merge(&mut self, key: usize, record: Record) {
         self.clock = self.clock.max(record.version);
         let known = self.table.get(&key).map_or(0, |known| known.version);
-        if known < record.version {
+        if known < record.version || self.has(Bug::MergesOlder) {
             self.table.insert(key, record);
         }
     }
 
-    fn pushed(&mut self, from: &NodeId, entries: Vec<(usize, Record)>) {
+    fn pushed(&mut self, now: u64, from: &NodeId, entries: Vec<(usize, Record)>) {
         let mut taken = Vec::new();
         for (key, record) in entries {
-            if self.handoff.is_held(slot_of(key)) {
+            if self.handoff.is_held(slot_of(key)) || self.has(Bug::TakesForOthers) {
                 self.merge(key, record);
                 taken.push((key, record.version));
             }
         }
-        self.send(from, Message::Pushed(taken));
+        self.reach(now, from, Message::Pushed(taken));
     }
 
     /// One half of a pass over the table: pushes what another owns, and clears what is not found.
@@ -483,15 +649,21 @@ impl Node {
                 pushes.entry(owner.clone()).or_default().push((key, *record));
             }
         }
-        for (to, entries) in pushes.into_iter().filter(|(to, _)| self.links.contains(to)) {
-            self.effects.push(Effect::Send { to, message: Message::Push(entries) });
+        for (to, entries) in pushes {
+            if self.has(Bug::ForgetsUnacknowledged) {
+                entries.iter().for_each(|(key, _)| _ = self.table.remove(key));
+            }
+            if self.reaches(now, &to) {
+                self.reach(now, &to, Message::Push(entries));
+            }
         }
         if !is_over {
             self.pass = Some(pass);
             return;
         }
         let mut cleared = pass;
-        for key in (0..KEYS).filter(|key| self.is_found[*key]) {
+        let is_kept = |key: &usize| self.is_found[*key] && !self.has(Bug::ClearsTooMuch);
+        for key in (0..KEYS).filter(is_kept) {
             cleared.remove(slot_of(key));
         }
         self.handoff(now, HandoffEvent::ResidueCleared(cleared), maps);

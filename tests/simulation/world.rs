@@ -1,11 +1,12 @@
 //! One run: nodes, network, clients and faults on one queue of events.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 
 use smache::member::{Member, NodeId, Standing};
 use smache::partition::SlotSet;
 
+use crate::bugs::Bug;
 use crate::faults::{self, FAULTS_UNTIL_US, Fault};
 use crate::history::History;
 use crate::message::{KEYS, Message, Op, Verb, slot_of};
@@ -35,11 +36,15 @@ pub struct World {
     nodes: [Option<Node>; NODES],
     /// Until when a node is stopped.
     hung_us: [u64; NODES],
+    /// Nodes that were taken for dead while they hung, and until when they did.
+    excused: BTreeSet<(u64, u64)>,
     /// Whether clients go to a node: it has joined or formed a cluster.
     is_joined: [bool; NODES],
     skew_ms: [i64; NODES],
     age_ms: u64,
     has_weights: bool,
+    /// What all nodes do wrong.
+    bug: Option<Bug>,
     queue: BinaryHeap<Reverse<(u64, u64, Event)>>,
     events: Vec<Option<What>>,
     free: Vec<usize>,
@@ -64,7 +69,7 @@ enum What {
 }
 
 impl World {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, bug: Option<Bug>) -> Self {
         let mut random = Random::new(seed);
         let network = faults::network(&mut random);
         let plan = faults::plan(&mut random);
@@ -77,10 +82,12 @@ impl World {
             network,
             nodes: Default::default(),
             hung_us: [0; NODES],
+            excused: BTreeSet::new(),
             is_joined: [false; NODES],
             skew_ms,
             age_ms,
             has_weights,
+            bug,
             queue: BinaryHeap::new(),
             events: Vec::new(),
             free: Vec::new(),
@@ -161,7 +168,11 @@ impl World {
                 if self.hung_us[to] > self.now {
                     return self.push(self.hung_us[to], What::Dialed { from, to, member });
                 }
+                let place = index_of(&from);
                 match &self.nodes[to] {
+                    Some(_) if self.network.is_deaf(self.now, place, to) => {
+                        self.send(&from, &from, to, &Message::Failed(to));
+                    }
                     Some(_) => {
                         let hello = Message::Hello(member);
                         self.with(to, |node, now, maps| node.receive(now, &from, hello, maps));
@@ -202,22 +213,37 @@ impl World {
                         self.push(self.now + delay, What::Dialed { from, to, member });
                     }
                 }
-                Effect::Done { op, record } => self.history.end(&op, record),
+                Effect::Done { op, record } => self.history.end(self.now, &op, record),
                 Effect::Opened(slots) => self.check_holders(index, &slots),
                 Effect::Died(id) => {
                     let dead = self.nodes[index_of(&id)].as_ref();
                     if dead.is_some_and(|node| node.id == id && !node.has_left()) {
-                        self.history.is_strict = false;
+                        self.taken_for_dead(&id);
                     }
                 }
                 Effect::Formed => {
-                    // A second cluster beside the first, as if the network was divided.
-                    self.history.is_strict &= !self.is_joined.contains(&true);
+                    let others = self.is_joined.iter().filter(|is_joined| **is_joined).count();
+                    assert_eq!(others, 0, "a second cluster beside the first: {id}");
                 }
                 Effect::Stopped => self.crash(index),
             }
         }
         self.join(index);
+    }
+
+    /// What a node that hangs has is lost to the others until it is back. One that runs has been split
+    /// away, and nothing is compared any more.
+    fn taken_for_dead(&mut self, id: &NodeId) {
+        let index = index_of(id);
+        if self.hung_us[index] + 500_000 < self.now {
+            self.history.is_strict = false;
+            return;
+        }
+        if self.excused.insert((id.boot.0, self.hung_us[index]))
+            && let Some(node) = &self.nodes[index]
+        {
+            node.table.keys().for_each(|key| self.history.lose(*key));
+        }
     }
 
     fn send(&mut self, from: &NodeId, to: &NodeId, place: usize, message: &Message) {
@@ -246,7 +272,8 @@ impl World {
         let key = self.random.below(KEYS);
         let verb = match self.random.below(10) {
             0..6 => Verb::Get,
-            6..9 => Verb::Put,
+            6..8 => Verb::Put,
+            8 => Verb::PutBrief(self.random.between(100_000, 4_000_000)),
             _ => Verb::Delete,
         };
         if self.nodes[index].is_none() || !self.is_joined[index] || self.now < self.hung_us[index] {
@@ -254,7 +281,7 @@ impl World {
         }
         self.ops += 1;
         let op = Op { id: self.ops, verb, key, origin: None, until_us: self.now + 5_000_000 };
-        self.history.begin(&op);
+        self.history.begin(self.now, &op);
         self.with(index, |node, now, _| node.run(now, op, None));
     }
 
@@ -267,7 +294,10 @@ impl World {
             }
             Fault::Hang(index, time) => self.hung_us[index] = self.now + time,
             Fault::Divide(side) => self.network.divide(side),
+            Fault::HangAll(time) => self.hung_us = [self.now + time; NODES],
             Fault::CutOneWay(from, to) => self.network.cut[from][to] = true,
+            Fault::CutPair(one, other) => self.network.cut_pair(one, other),
+            Fault::Deaf(index, time) => self.network.deaf_until_us[index] = self.now + time,
             Fault::Heal => self.network.heal(),
             Fault::Start(_) | Fault::Crash(_) | Fault::Leave(_) => {}
         }
@@ -279,7 +309,7 @@ impl World {
         let age_ms = if self.now < 2_000_000 { self.age_ms } else { 0 };
         let weight = if self.has_weights { [1024, 1024, 512][index % 3] } else { 1024 };
         let skew = self.skew_ms[index];
-        self.nodes[index] = Some(Node::new(index, boot, weight, self.now, skew, age_ms));
+        self.nodes[index] = Some(Node::new(index, boot, weight, self.now, skew, age_ms, self.bug));
         self.hung_us[index] = 0;
         self.is_joined[index] = false;
         self.with(index, Node::start);
@@ -351,7 +381,7 @@ impl World {
         for key in 0..KEYS {
             let mut tables = self.nodes.iter().flatten().map(|node| node.table.get(&key));
             let version = tables.find_map(|record| record).map_or(0, |record| record.version);
-            let due = self.history.due(key);
+            let due = self.history.due(self.now, key);
             assert!(due <= version, "key {key}: {version:x} is left, {due:x} was acknowledged");
         }
     }

@@ -39,7 +39,7 @@ impl Roster {
     }
 
     pub(super) fn received(&mut self, now: Duration, from: &NodeId, theirs: &View) {
-        let is_invited = theirs.get(&from.name).is_some_and(|m| m.standing == Standing::Alive);
+        let is_invited = theirs.get(&from.name).is_some_and(Member::is_established);
         let (before, own_since) = (self.revision, self.own_since);
         for member in self.view.news_of(theirs) {
             self.learn(now, Arc::clone(member));

@@ -21,7 +21,11 @@ pub(super) fn ready(method: &Method, cache: &Cache) -> Result<Response, Refusal>
     only_get(method)?;
     match cache.state() {
         NodeState::Ready => Ok(raw_json(StatusCode::OK, Bytes::from_static(b"{}"))),
-        NodeState::Starting => Err(Refusal::unavailable("node is starting")),
+        NodeState::Starting => {
+            let place =
+                cache.waits_for().map(|place| format!(", there may be a cluster at {place}"));
+            Err(Refusal::unavailable(format!("node is starting{}", place.unwrap_or_default())))
+        }
         NodeState::Draining => Err(Refusal::unavailable("node is draining")),
     }
 }
