@@ -7,6 +7,7 @@
 mod alone;
 mod any_node;
 mod batches;
+mod checker;
 mod detours;
 mod failures;
 #[path = "../harness/http.rs"]
@@ -23,6 +24,9 @@ mod partition;
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]
 mod process;
 mod protocols;
+#[path = "../simulation/random.rs"]
+#[allow(dead_code, reason = "the suites share it, and none needs all of it")]
+mod random;
 mod replacing;
 mod strangers;
 mod supervision;

@@ -47,6 +47,22 @@ impl fmt::Display for Sight {
     }
 }
 
+impl Sight {
+    /// What a node's `/status` says.
+    pub fn of(status: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let members = status["cluster"]["members"].as_array().unwrap().iter().map(|member| {
+            let slots = member["slots"].as_u64().unwrap();
+            (text(&member["node"]), (text(&member["boot_id"]), text(&member["state"]), slots))
+        });
+        Self {
+            epoch: status["cluster"]["epoch"].as_u64().unwrap(),
+            moving: status["cluster"]["moving"].as_u64().unwrap(),
+            members: members.collect(),
+        }
+    }
+}
+
 impl Deref for Member {
     type Target = Node;
 
@@ -105,17 +121,7 @@ impl Member {
     }
 
     pub fn sight(&self) -> Sight {
-        let status = self.status();
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let members = status["cluster"]["members"].as_array().unwrap().iter().map(|member| {
-            let slots = member["slots"].as_u64().unwrap();
-            (text(&member["node"]), (text(&member["boot_id"]), text(&member["state"]), slots))
-        });
-        Sight {
-            epoch: status["cluster"]["epoch"].as_u64().unwrap(),
-            moving: status["cluster"]["moving"].as_u64().unwrap(),
-            members: members.collect(),
-        }
+        Sight::of(&self.status())
     }
 
     pub fn entries(&self) -> u64 {
@@ -216,31 +222,36 @@ pub fn settle(members: &[&Member]) {
 /// Whether these nodes are a cluster in which nothing moves, and all of them see it the same way;
 /// what they see otherwise.
 pub fn agreed(members: &[&Member]) -> Result<(), String> {
-    let sights: Vec<_> = members.iter().map(|member| member.sight()).collect();
+    let sights: Vec<_> =
+        members.iter().map(|member| (member.name.clone(), member.sight())).collect();
+    agreed_in(&sights)?;
+    agreed_on_owners(members)
+}
+
+/// Whether nodes with these names, who see the cluster like this, are all of it, nothing moves, and
+/// they see it the same way; what they see otherwise.
+pub fn agreed_in(sights: &[(String, Sight)]) -> Result<(), String> {
     let is_alive = |sight: &Sight, name: &str| {
         sight.members.get(name).is_some_and(|(_, state, slots)| state == "alive" && 0 < *slots)
     };
     let slots = |sight: &Sight| sight.members.values().map(|(.., slots)| slots).sum::<u64>();
-    let is_whole = |sight: &Sight| {
+    let is_whole = |(_, sight): &(String, Sight)| {
         let others = sight.members.iter().filter(|(name, (_, state, _))| {
-            state != "dead" && !members.iter().any(|member| member.name == **name)
+            state != "dead" && !sights.iter().any(|(known, _)| known == *name)
         });
         sight.moving == 0
             && slots(sight) == u64::from(SLOTS)
             && others.count() == 0
-            && members.iter().all(|member| is_alive(sight, &member.name))
+            && sights.iter().all(|(name, _)| is_alive(sight, name))
     };
     let living = |sight: &Sight| {
         let living = sight.members.iter().filter(|(_, (_, state, _))| state != "dead");
         (sight.epoch, living.map(|(name, of)| (name.clone(), of.clone())).collect::<Vec<_>>())
     };
-    let is_same = sights.windows(2).all(|two| living(&two[0]) == living(&two[1]));
+    let is_same = sights.windows(2).all(|two| living(&two[0].1) == living(&two[1].1));
     match sights.iter().all(is_whole) && is_same {
-        true => agreed_on_owners(members),
-        false => {
-            let seen = members.iter().zip(&sights);
-            Err(seen.map(|(by, sight)| format!("\n    {} sees {sight}", by.name)).collect())
-        }
+        true => Ok(()),
+        false => Err(sights.iter().map(|(by, sight)| format!("\n    {by} sees {sight}")).collect()),
     }
 }
 

@@ -45,9 +45,18 @@ impl Client {
     ///
     /// If nobody accepts the connection.
     pub fn try_connect(addr: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&addr, TIMEOUT)?;
+        Self::try_connect_within(addr, TIMEOUT)
+    }
+
+    /// As [`Self::try_connect`], for who waits no longer than that for anything.
+    ///
+    /// # Errors
+    ///
+    /// If nobody accepts the connection in time.
+    pub fn try_connect_within(addr: SocketAddr, patience: Duration) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&addr, patience)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_read_timeout(Some(patience))?;
         Ok(Self { stream, received: vec![] })
     }
 
