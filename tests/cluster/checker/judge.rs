@@ -14,6 +14,8 @@ const END_TOLERANCE: Time = 100 * MILLI;
 /// How long after it was given up a write may still be done: what waits in the socket of a node that
 /// is stopped for up to 6 s, and then for a slot.
 const LATE: Time = 10 * SECOND;
+/// A process that is told to stand still may do something yet, on a machine that is busy.
+const STANDS_WITHIN: Time = 200 * MILLI;
 /// The pause between two looks for calm is shorter: if the last calm is older, something moves.
 const CALM_AGE: Time = 500 * MILLI;
 /// Within this time a read tells who has a key that may be moving.
@@ -246,9 +248,8 @@ impl<'a> Key<'a> {
         }
         let mut aways = self.ground.aways.iter();
         let away = aways.find(|away| {
-            away.from <= op.end
-                && op.begin <= away.until
-                && self.had(away.node, due, away.from) == Some(true)
+            let is_then = away.from <= op.end && op.begin <= away.until;
+            is_then && self.had(away.node, due, away.from + STANDS_WITHIN) == Some(true)
         });
         if let Some(away) = away {
             return Some(Excuse::Away(away.node));

@@ -222,6 +222,8 @@ fn what_a_stopped_node_had_may_be_absent_until_it_is_back() {
     assert_eq!(judged(ops(4_000), &ground), (vec![], vec![Excuse::Away(0)]));
     assert_eq!(judged(ops(6_000), &ground), (vec![], vec![Excuse::Away(0)]));
     assert_eq!(judged(ops(7_100), &ground).0, [Broken::Missed]);
+    let at_the_last_moment = vec![put(0, 1), put(1_015, 2), absent(4_000)];
+    assert_eq!(judged(at_the_last_moment, &ground), (vec![], vec![Excuse::Away(0)]));
     let of_another = vec![at_node(1, put(0, 1)), at_node(1, found(900, 1)), absent(4_000)];
     assert_eq!(judged(of_another, &ground).0, [Broken::Lost]);
     let stale = vec![put(0, 1), at_node(1, put(4_000, 2)), found(6_000, 1)];

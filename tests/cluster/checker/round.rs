@@ -1,6 +1,7 @@
 //! One round: clients at work, two faults, the healing, and the judgement.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::sleep;
@@ -102,7 +103,7 @@ impl Run {
         if let Err(counted) = agree_on_keys(stage, AGREED_WITHIN) {
             findings.push(format!("keys are counted differently: {counted}"));
         }
-        findings.extend(scene.keys.iter().filter_map(|key| two_holders(scene, key)));
+        findings.extend(held_twice(scene, self.nodes));
         let ground = {
             let stage = lock(stage);
             Ground::new(stage.effects(), stage.calm().to_vec(), scene.addrs.len())
@@ -157,12 +158,27 @@ fn disturb(stage: &Mutex<Stage>, began: Instant, faults: &[Fault]) {
     }
 }
 
-/// Who has keys of a slot, if that is not one node alone.
-fn two_holders(scene: &Scene, key: &str) -> Option<String> {
-    let mut client = Client::try_connect_within(scene.addrs[0], AGREED_WITHIN).ok()?;
-    let target = format!("/explain?key={key}");
-    let answer = client.try_request("GET", &target, &[], "").ok()?.json();
-    let has_any = |keys: &serde_json::Value| keys.as_u64().is_some_and(|keys| 0 < keys);
-    let holders = answer["slot_keys"].as_object()?.values().filter(|keys| has_any(keys)).count();
-    (1 < holders).then(|| format!("keys of one slot are at {holders} nodes: {answer}"))
+/// Keys that two nodes have, and still do after the time in which all should agree.
+fn held_twice(scene: &Scene, nodes: usize) -> Option<String> {
+    let began = Instant::now();
+    loop {
+        let holders = scene.keys.iter().map(|key| (key, holders(&scene.addrs[..nodes], key)));
+        let twice: Vec<_> = holders.filter(|(_, holders)| 1 < holders.len()).collect();
+        let (key, first) = twice.first()?;
+        if AGREED_WITHIN < began.elapsed() {
+            let count = twice.len();
+            return Some(format!("{count} keys are at two nodes: {key} is at {}", first.join(" ")));
+        }
+        sleep(10 * GLANCE);
+    }
+}
+
+/// What the nodes know of a key that have it in their own memory.
+fn holders(addrs: &[SocketAddr], key: &str) -> Vec<String> {
+    let explain = |addr: &SocketAddr| {
+        let mut client = Client::try_connect_within(*addr, AGREED_WITHIN).ok()?;
+        let answer = client.try_request("GET", &format!("/explain?key={key}"), &[], "").ok()?;
+        (answer.json()["present"] == true).then(|| format!("{addr}: {}", answer.body))
+    };
+    addrs.iter().filter_map(explain).collect()
 }
