@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::limits::PEERS_MAX;
 
 /// What is done to the connections to a node.
@@ -27,6 +29,7 @@ pub enum Chaos {
 pub(super) struct Disturbance {
     cuts: AtomicU8,
     delay_millis: AtomicU64,
+    changed: Notify,
 }
 
 /// The disturbances of all nodes, by their names.
@@ -48,6 +51,7 @@ impl Disturbance {
         self.cuts.store(cuts, Ordering::Release);
         let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         self.delay_millis.store(millis, Ordering::Release);
+        self.changed.notify_waiters();
     }
 
     pub(super) fn cuts_sending(&self) -> bool {
@@ -61,6 +65,18 @@ impl Disturbance {
     /// Whether a HELLO gets no answer.
     pub(super) fn cuts_anything(&self) -> bool {
         self.cuts.load(Ordering::Acquire) != 0
+    }
+
+    /// Waits while anything is cut.
+    pub(super) async fn healed(&self) {
+        loop {
+            // Waits from here on, so that a change before the next line is not missed.
+            let changed = self.changed.notified();
+            if !self.cuts_anything() {
+                return;
+            }
+            changed.await;
+        }
     }
 
     pub(super) fn delay(&self) -> Duration {

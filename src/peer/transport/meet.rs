@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::sleep;
 
 use super::Shared;
 use super::sessions::Taken;
-use crate::limits::HELLO_TIMEOUT;
 use crate::member::{Boot, Member};
 use crate::peer::hello::{Acceptor, Dialer, Frame, HEADER_BYTES, HelloError, Introduced, Refused};
 use crate::peer::session::Session;
@@ -96,11 +94,10 @@ impl Shared {
         }
     }
 
-    /// Goes no further until time is up, if the connection to that node is cut on purpose.
+    /// Goes no further while the connection to that node is cut on purpose, as what is sent over a
+    /// cable that is out. Whoever says this HELLO does not wait for ever.
     async fn stall_if_cut(&self, peer: &Member) {
-        if self.disturbances.of(peer.id.name.as_str()).cuts_anything() {
-            sleep(HELLO_TIMEOUT).await;
-        }
+        self.disturbances.of(peer.id.name.as_str()).healed().await;
     }
 }
 
