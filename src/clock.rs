@@ -1,15 +1,22 @@
-//! The only reader of the clock, and a deadline for many: everything else is told what time it is.
+//! The only reader of the clocks, and a deadline for many: everything else is told what time it is.
+//!
+//! There are three times. What ends, is leased or is waited for goes by the **steady** one, which
+//! nobody can set: [`now`] and [`steady`]. What is written is stamped with the **cluster's** time, which
+//! is the steady one and a correction that nodes agree on when they meet: [`cluster`]. The **wall clock**
+//! is read once, so that both look like a date.
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-/// A point in time: milliseconds since the Unix epoch.
+/// A point in time: milliseconds since the Unix epoch, by the clock that gave it.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -22,13 +29,107 @@ impl Millis {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(millis))
     }
+
+    /// Milliseconds from `now` to this; 0 once it is past.
+    #[must_use]
+    pub fn left(self, now: Self) -> u64 {
+        self.0.saturating_sub(now.0)
+    }
+
+    /// The time that is `left` milliseconds from this: what [`Self::left`] was made of.
+    #[must_use]
+    pub fn in_millis(self, left: u64) -> Self {
+        Self(self.0.saturating_add(left))
+    }
+
+    /// Milliseconds from `earlier` to this; negative if that is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> i64 {
+        let difference = i128::from(self.0) - i128::from(earlier.0);
+        i64::try_from(difference).unwrap_or(if difference < 0 { i64::MIN } else { i64::MAX })
+    }
 }
 
-/// The wall-clock time, in milliseconds since the Unix epoch; 0 if the clock is set before it.
+/// What the steady clock is ahead of the time since the machine started, in milliseconds.
+static EPOCH_MS: OnceLock<i64> = OnceLock::new();
+
+/// The correction of this process.
+static CLUSTER: Correction = Correction::new();
+
+/// The steady time: what the wall clock showed when this process began, and from then on evenly.
+///
+/// It never steps, and runs on while the process is stopped or the machine sleeps. That of another
+/// process may be ahead or behind by any amount, so that it means nothing there.
+#[inline]
 #[must_use]
 pub fn now() -> Millis {
+    let epoch_ms = *EPOCH_MS.get_or_init(|| epoch_ms(0));
+    Millis(boot_ms().saturating_add_signed(epoch_ms))
+}
+
+/// The same from another start, and finer.
+#[must_use]
+pub fn steady() -> Duration {
+    // The kernel's time since the machine started is no less than zero.
+    Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
+}
+
+/// Begins the steady time as if the wall clock were wrong by so much: for demonstrations, and before
+/// anything has asked for it.
+pub fn begin_wrong_by(millis: i64) {
+    // Begun already, it does not step.
+    let _ = EPOCH_MS.set(epoch_ms(millis));
+}
+
+/// The cluster's time when the steady time is `now`: what writes are stamped with.
+///
+/// It may step where nodes meet, and decides only which of two writes is the newer one.
+#[inline]
+#[must_use]
+pub fn cluster(now: Millis) -> Millis {
+    CLUSTER.apply(now)
+}
+
+/// How far the cluster's time is ahead of the steady one, in milliseconds; negative if it is behind.
+#[must_use]
+pub fn lead_ms() -> i64 {
+    CLUSTER.0.load(Ordering::Relaxed)
+}
+
+/// Says that the cluster's time was `time` when the steady one was `now`.
+pub fn set_cluster(time: Millis, now: Millis) {
+    CLUSTER.set(time, now);
+}
+
+/// What is added to the steady time to have the cluster's, in milliseconds.
+struct Correction(AtomicI64);
+
+impl Correction {
+    const fn new() -> Self {
+        Self(AtomicI64::new(0))
+    }
+
+    #[inline]
+    fn apply(&self, now: Millis) -> Millis {
+        Millis(now.0.saturating_add_signed(self.0.load(Ordering::Relaxed)))
+    }
+
+    fn set(&self, time: Millis, now: Millis) {
+        self.0.store(time.since(now), Ordering::Relaxed);
+    }
+}
+
+#[inline]
+fn boot_ms() -> u64 {
+    let time = clock_gettime(ClockId::Boottime);
+    // As in `steady`; a part of a second is less than one.
+    time.tv_sec as u64 * 1_000 + time.tv_nsec as u64 / 1_000_000
+}
+
+fn epoch_ms(wrong_by_ms: i64) -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    let wall = Millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX));
+    wall.since(Millis(boot_ms())).saturating_add(wrong_by_ms)
 }
 
 /// A coarse deadline for many who wait at once and are nearly always served in time.
@@ -97,6 +198,31 @@ mod tests {
     use super::*;
 
     const PERIOD: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_steady_time_begins_at_the_wall_clock_and_only_grows() {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let wall = Millis(u64::try_from(wall.as_millis()).unwrap());
+        let (first, began) = (now(), steady());
+        assert!(first.since(wall).abs() < 5_000, "{first:?} {wall:?}");
+        let times: Vec<_> = (0..1_000).map(|_| now()).collect();
+        assert!(first <= times[0] && times.is_sorted());
+        assert!(began <= steady());
+        begin_wrong_by(3_600_000);
+        assert!(now().since(first) < 60_000);
+    }
+
+    #[test]
+    fn a_correction_is_of_the_cluster_time_alone() {
+        let correction = Correction::new();
+        assert_eq!(correction.apply(Millis(7)), Millis(7));
+        correction.set(Millis(5_000), Millis(9_000));
+        assert_eq!(correction.apply(Millis(9_500)), Millis(5_500));
+        assert_eq!(correction.apply(Millis(1)), Millis(0));
+        correction.set(Millis(20_000), Millis(9_000));
+        assert_eq!(correction.apply(Millis(9_500)), Millis(20_500));
+        assert_eq!(correction.apply(Millis(u64::MAX)), Millis(u64::MAX));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_never_comes_is_given_up_in_time() {

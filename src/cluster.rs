@@ -71,7 +71,8 @@ struct Shared {
     /// Whether it may begin a cluster alone where nothing is seen of a place it looks at.
     may_be_alone: bool,
     drain_timeout: Option<Duration>,
-    began: Instant,
+    /// When it began, by the steady clock.
+    began: Duration,
     router: Router,
     gate: Arc<Gate>,
     /// Set once, when the node is about to listen.
@@ -161,7 +162,7 @@ impl Cluster {
             me: me.id.clone(),
             may_be_alone: config.may_be_alone,
             drain_timeout: config.drain_timeout,
-            began: Instant::now(),
+            began: clock::steady(),
             router,
             gate,
             transport: OnceLock::new(),
@@ -436,9 +437,10 @@ impl Shared {
         LeftBehind { entries, slots: slots.len() }
     }
 
-    /// The time since this node started.
+    /// The time since this node started, also that in which it was stopped or the machine slept: what
+    /// it has not heard meanwhile is as old as it is to others.
     fn now(&self) -> Duration {
-        self.began.elapsed()
+        clock::steady().saturating_sub(self.began)
     }
 
     /// # Panics

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use smache::client;
+use smache::clock;
 use smache::config::{Config, Effective, Flags, LogFormat};
 use smache::node::{Node, NodeError, Signals, raise_open_files};
 use tokio::runtime::Runtime;
@@ -17,6 +18,9 @@ use tracing_subscriber::{fmt, registry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// By how many milliseconds the clock of a node with `--demo` is wrong.
+const WRONG_CLOCK: &str = "SMACHE_DEMO_CLOCK_OFFSET_MS";
 
 /// Exit code of a wrong setting.
 const WRONG_USAGE: u8 = 2;
@@ -75,12 +79,24 @@ fn with_config(
 }
 
 fn serve(config: &Config) -> anyhow::Result<()> {
+    if config.has_demo {
+        set_wrong_clock()?;
+    }
     start_log(config);
     start_runtime()?.block_on(async {
         let signals = Signals::listen()?;
         let node = Node::start(config).await?;
         Ok(node.run(signals).await?)
     })
+}
+
+/// Has this node begin with a wrong clock, to see what becomes of it.
+fn set_wrong_clock() -> anyhow::Result<()> {
+    let Some(millis) = std::env::var_os(WRONG_CLOCK) else { return Ok(()) };
+    let millis = millis.to_string_lossy();
+    let millis = millis.parse().with_context(|| format!("{WRONG_CLOCK} = {millis:?}"))?;
+    clock::begin_wrong_by(millis);
+    Ok(())
 }
 
 fn ask(command: client::Command) -> ExitCode {
