@@ -14,10 +14,13 @@ use serde::{Deserialize, Serialize};
 pub use crate::clock::Millis;
 pub use slot::{SLOTS, Slot};
 
-pub(crate) use form::octets;
+pub(crate) use form::{left, octets};
 use slot::slot_of;
 
-use crate::limits::{KEY_BYTES_MAX, NAMESPACE_BYTES_MAX, TAG_BYTES_MAX, TAGS_BYTES_MAX};
+use crate::limits::{
+    CLOCK_SKEW_MAX, KEY_BYTES_MAX, NAMESPACE_BYTES_MAX, TAG_BYTES_MAX, TAGS_BYTES_MAX,
+    VERSION_MILLIS_MAX,
+};
 
 /// The name of an entry: 1 to [`KEY_BYTES_MAX`] bytes, in a namespace.
 ///
@@ -65,8 +68,9 @@ pub struct Tags(Bytes);
 
 /// The order of writes: a hybrid logical clock of 48 bits of milliseconds and 16 of counter.
 ///
-/// Kulkarni and others, "Logical Physical Clocks" (OPODIS 2014). Versions of one shard only grow,
-/// and never lag behind its wall clock by more than the skew of what it was sent.
+/// Kulkarni and others, "Logical Physical Clocks" (OPODIS 2014), over the cluster's time. Versions of
+/// one key only grow, and so do those of one shard, but for writes over what a wrong clock has
+/// stamped: a version more than [`CLOCK_SKEW_MAX`] ahead is followed by writes to its own key alone.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -99,6 +103,7 @@ pub struct Entry {
     /// When it was written, in the order of its shard.
     pub version: Version,
     /// When it ends; `None` for never.
+    #[serde(with = "left")]
     pub expires_at: Option<Millis>,
     /// Under which names it can be found besides its key.
     pub tags: Tags,
@@ -291,13 +296,38 @@ impl Tags {
 impl Version {
     const COUNTER_BITS: u32 = 16;
 
-    /// The version after `self` for a write at `now`: never smaller, whatever the clock does.
+    /// The first version of a time.
     #[must_use]
-    pub fn next(self, now: Millis) -> Self {
-        Self((now.0 << Self::COUNTER_BITS).max(self.0 + 1))
+    pub fn at(time: Millis) -> Self {
+        Self(time.0.min(u64::MAX >> Self::COUNTER_BITS) << Self::COUNTER_BITS)
     }
 
-    /// The wall-clock part.
+    /// The version after `self` for a write at `time`: never smaller, whatever the clock does.
+    #[must_use]
+    pub fn next(self, time: Millis) -> Self {
+        Self::at(time).max(self.after())
+    }
+
+    /// The least version that is greater; the greatest there is has none.
+    #[must_use]
+    pub fn after(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// Whether later versions are to be greater than this one at `time`: not if it is so far ahead
+    /// that the clock which gave it must be wrong.
+    #[must_use]
+    pub fn is_credible(self, time: Millis) -> bool {
+        self <= Self::at(time.after(CLOCK_SKEW_MAX))
+    }
+
+    /// Whether it is of a time that a clock may show, right or wrong.
+    #[must_use]
+    pub fn is_possible(self) -> bool {
+        self <= Self::at(Millis(VERSION_MILLIS_MAX))
+    }
+
+    /// The part that is a time: the cluster's when it was given.
     #[must_use]
     pub fn millis(self) -> Millis {
         Millis(self.0 >> Self::COUNTER_BITS)
@@ -358,5 +388,44 @@ mod tests {
         assert!(first < second && second < third);
         assert_eq!(third.millis(), Millis(1_000));
         assert_eq!(third.next(Millis(2_000)).millis(), Millis(2_000));
+    }
+
+    #[test]
+    fn no_version_and_no_clock_overflows() {
+        for version in [0, 1, u64::MAX - 1, u64::MAX].map(Version) {
+            for time in [0, 1, VERSION_MILLIS_MAX, 1 << 48, u64::MAX].map(Millis) {
+                let next = version.next(time);
+                assert!(version < next || version == Version(u64::MAX), "{version} at {time:?}");
+                assert!(time.0.min((1 << 48) - 1) <= next.millis().0, "{version} at {time:?}");
+            }
+        }
+        assert!(!Version(u64::MAX).is_possible() && Version(1 << 60).is_possible());
+    }
+
+    #[test]
+    fn a_version_is_followed_up_to_a_minute_ahead() {
+        let time = Millis(1_000_000);
+        let last = Version::at(time.after(CLOCK_SKEW_MAX));
+        assert!(Version(0).is_credible(time) && last.is_credible(time));
+        assert!(!last.after().is_credible(time));
+    }
+
+    #[test]
+    fn what_is_left_of_a_deadline_is_what_is_written() {
+        #[derive(Serialize, Deserialize)]
+        struct Ends(#[serde(with = "left")] Option<Millis>);
+
+        let now = crate::clock::now();
+        let left = |ends: u64| {
+            let text = serde_json::to_string(&Ends(Some(Millis(ends)))).unwrap();
+            (text.parse::<u64>().unwrap(), serde_json::from_str::<Ends>(&text).unwrap().0.unwrap())
+        };
+        // However long this takes, it is not an hour.
+        let (written, read) = left(now.0 + 7_200_000);
+        assert!((3_600_000..=7_200_000).contains(&written), "{written}");
+        assert!((0..3_600_000).contains(&read.since(now.in_millis(7_200_000))), "{read:?}");
+        let (written, read) = left(now.0 - 1);
+        assert!(written == 0 && now <= read, "{read:?}");
+        assert_eq!(serde_json::to_string(&Ends(None)).unwrap(), "null");
     }
 }

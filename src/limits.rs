@@ -28,6 +28,31 @@ pub const TAG_BYTES_MAX: usize = 255;
 /// All tags of an entry together with their lengths, in bytes: what two bytes can say.
 pub const TAGS_BYTES_MAX: usize = 65_535;
 
+// Time.
+
+/// How far the cluster's time as two nodes have it may be apart before one takes the other's: far
+/// more than a message is under way.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
+
+/// How far a clock may be ahead before it is taken for a wrong one: versions beyond it are followed by
+/// writes to their own key alone, and nodes that are so far apart say so when they meet.
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
+
+/// Last time of a version that is believed, in milliseconds since 1970: in the year 6429. Counting on
+/// from it does not overflow the 48 bits there are.
+pub const VERSION_MILLIS_MAX: u64 = 1 << 47;
+
+/// How much faster or slower the steady clock of one node may go than that of another, in percent:
+/// a thousand times what is usual, as a virtual machine catches up on time that it was not given.
+pub const CLOCK_RATE_PERCENT: u128 = 10;
+
+const _: () = assert!(CLOCK_TOLERANCE.as_millis() < CLOCK_SKEW_MAX.as_millis());
+// A node that was replaced while it was stopped has written nothing since: what is written by then
+// where it was replaced is newer.
+const _: () = assert!(
+    100 * CLOCK_TOLERANCE.as_millis() < (100 - CLOCK_RATE_PERCENT) * DEAD_AFTER.as_millis()
+);
+
 // Tables.
 
 /// Smallest block of a table, in bytes: 64 buckets, so that a tag still tells the hash of its entry.
@@ -252,8 +277,8 @@ pub const CLAIMS_WAITING_MAX: usize = 4 * PEERS_MAX;
 /// How long a claim may wait for the keeper and the writers; the claimer asks again after it.
 pub const CLAIM_ANSWER_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// How long a node believes that its slots are its own, without looking: it looks twenty times as
-/// often, unless it is stopped.
+/// How long a node believes that its slots are its own, without looking, by its steady clock: it
+/// looks twenty times as often, unless it is stopped.
 pub const LEASE: Duration = Duration::from_secs(1);
 
 /// Entries looked at in one step of a scan for what is to be moved.
@@ -290,7 +315,11 @@ pub const LEFT_TIMEOUT: Duration = Duration::from_millis(500);
 // A lease outlives many looks, and ends before others may have replaced a node that was stopped.
 const _: () = assert!(10 * HANDOFF_TICK.as_millis() < LEASE.as_millis());
 const _: () = assert!(LEASE.as_millis() < DEAD_AFTER_REFUSED.as_millis() * 2);
-const _: () = assert!(LEASE.as_millis() < DEAD_AFTER.as_millis());
+// Others count from its last heartbeat, which may have been almost due, and by clocks that go faster.
+const _: () = assert!(
+    100 * (LEASE.as_millis() + HEARTBEAT_INTERVAL.as_millis() + MEMBER_TICK.as_millis())
+        < (100 - 2 * CLOCK_RATE_PERCENT) * DEAD_AFTER.as_millis()
+);
 // A command waits longer for an owner than it takes to notice that one hangs.
 const _: () = assert!(DEAD_AFTER.as_millis() + MEMBER_TICK.as_millis() < ROUTE_TIMEOUT.as_millis());
 

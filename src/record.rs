@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 1 | version |
 //! | 1 | length of the key (16 bits) and of the value (27), media type (2), ends (1), has extras (1), tombstone (1), slot (14), pinned (1), 0 |
-//! | 0 or 1 | deadline in milliseconds, if it ends |
+//! | 0 or 1 | deadline, if it ends: see below |
 //! | 0 or 1 | lengths of namespace (8), media type (8) and tags (16), if any is set |
 //! | rest | namespace, key, media type, tags, value, back to back; zeros up to the last word |
 //!
@@ -12,7 +12,11 @@
 //! it without the key. There is one image of each entry and no other: what says the same in another
 //! way is refused, so that images can be compared and summed up.
 //!
-//! What leaves the process is sealed: the image and eight bytes of its checksum.
+//! The deadline is a time by the steady clock of this process, in milliseconds, and means nothing to any
+//! other, a later one of this node included. So what leaves the process has **what is left** of it in
+//! its place, and whoever takes it in adds its own time. Nothing else differs. It is sealed: the image
+//! and eight bytes of the checksum of that. Who keeps sealed images, as a disk does, has to keep with
+//! them when they were sealed, and how long ago that is.
 
 mod head;
 mod pack;
@@ -20,6 +24,7 @@ mod pack;
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
+use head::DEADLINE_WORD;
 pub(crate) use head::{HEAD_WORDS_MAX, Head};
 pub(crate) use pack::write;
 
@@ -58,6 +63,9 @@ pub enum RecordError {
     /// The head, the media type or the padding is not as a record has it.
     #[error("record is not in the one form that an entry has")]
     Form,
+    /// The version is of a time that no clock shows.
+    #[error("record has a version that no clock gives")]
+    Version,
     /// The key, the namespace or the tags are none.
     #[error("record is invalid: {0}")]
     Name(#[from] NameError),
@@ -130,6 +138,9 @@ impl Record {
         }
         if !head.is_sound() || !record.is_written_as(&head) {
             return Err(RecordError::Form);
+        }
+        if !head.version.is_possible() {
+            return Err(RecordError::Version);
         }
         record.check_names(&head)?;
         Ok(record)
@@ -216,25 +227,30 @@ impl Record {
         &self.bytes
     }
 
-    /// Appends the image and its checksum to `out`, as it leaves the process.
-    pub fn seal(&self, out: &mut Vec<u8>) {
+    /// Appends the image and its checksum to `out`, as it leaves the process at `now`: with what is left
+    /// of its deadline.
+    pub fn seal(&self, now: Millis, out: &mut Vec<u8>) {
+        let begin = out.len();
         out.extend_from_slice(&self.bytes);
-        out.extend_from_slice(&xxh3_64(&self.bytes).to_le_bytes());
+        set_deadline(&mut out[begin..], |deadline| deadline.left(now));
+        let seal = xxh3_64(&out[begin..]);
+        out.extend_from_slice(&seal.to_le_bytes());
     }
 
-    /// Opens what [`Self::seal`] made.
+    /// Opens at `now` what [`Self::seal`] made.
     ///
     /// # Errors
     ///
     /// [`RecordError::Length`] if there is no room for a checksum, [`RecordError::Checksum`] if it
     /// differs, and otherwise as [`Self::from_bytes`].
-    pub fn unseal(mut sealed: Bytes) -> Result<Self, RecordError> {
-        let len = sealed.len().checked_sub(SEAL_BYTES).ok_or(RecordError::Length)?;
-        let seal = sealed.split_off(len);
-        if seal != xxh3_64(&sealed).to_le_bytes().as_slice() {
+    pub fn unseal(sealed: &[u8], now: Millis) -> Result<Self, RecordError> {
+        let (image, seal) = sealed.split_last_chunk::<SEAL_BYTES>().ok_or(RecordError::Length)?;
+        if *seal != xxh3_64(image).to_le_bytes() {
             return Err(RecordError::Checksum);
         }
-        Self::from_bytes(sealed)
+        let mut image = image.to_vec();
+        set_deadline(&mut image, |Millis(left)| now.in_millis(left).0);
+        Self::from_bytes(image.into())
     }
 
     /// The image word by word.
@@ -248,8 +264,7 @@ impl Record {
     }
 
     fn read_head(&self) -> Option<Head> {
-        let (words, _) = self.bytes.as_chunks::<8>();
-        Head::read(|at| words.get(at).map(|word| u64::from_le_bytes(*word)))
+        read_head(&self.bytes)
     }
 
     /// Some bytes of the image, which share its memory.
@@ -258,11 +273,26 @@ impl Record {
     }
 }
 
+fn read_head(image: &[u8]) -> Option<Head> {
+    let (words, _) = image.as_chunks::<8>();
+    Head::read(|at| words.get(at).map(|word| u64::from_le_bytes(*word)))
+}
+
+/// Puts something else in the place of the deadline of an image, if it has one.
+fn set_deadline(image: &mut [u8], change: impl FnOnce(Millis) -> u64) {
+    let deadline = read_head(image).and_then(|head| head.expires_at);
+    let word = image.as_chunks_mut::<8>().0.get_mut(DEADLINE_WORD);
+    if let (Some(deadline), Some(word)) = (deadline, word) {
+        *word = change(deadline).to_le_bytes();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::limits::VERSION_MILLIS_MAX;
 
     fn media() -> impl Strategy<Value = MediaType> {
         let other = prop::collection::vec(any::<u8>(), 1..=255);
@@ -284,11 +314,15 @@ mod tests {
         (namespace, bytes).prop_map(|(name, bytes)| Key::in_namespace(name, bytes).unwrap())
     }
 
+    fn version() -> impl Strategy<Value = u64> {
+        0..=Version::at(Millis(VERSION_MILLIS_MAX)).0
+    }
+
     fn entry() -> impl Strategy<Value = Entry> {
         let bytes = |len| prop::collection::vec(any::<u8>(), len);
         let tags = prop::collection::vec(bytes(1..40), 0..4);
         let ends = prop::option::of(any::<u64>().prop_map(Millis));
-        (bytes(0..100), media(), any::<u64>(), ends, tags).prop_map(
+        (bytes(0..100), media(), version(), ends, tags).prop_map(
             |(value, media, version, expires_at, tags)| Entry {
                 value: value.into(),
                 media,
@@ -315,8 +349,12 @@ mod tests {
 
     fn seal(record: &Record) -> Vec<u8> {
         let mut sealed = Vec::new();
-        record.seal(&mut sealed);
+        record.seal(Millis(0), &mut sealed);
         sealed
+    }
+
+    fn unseal(sealed: &[u8]) -> Result<Record, RecordError> {
+        Record::unseal(sealed, Millis(0))
     }
 
     fn plain(key: &str) -> Vec<u8> {
@@ -331,7 +369,7 @@ mod tests {
         #[test]
         fn an_entry_comes_back_from_its_image(key in key(), entry in entry(), pin: bool) {
             let record = record_of(&key, &entry, pin);
-            let unsealed = Record::unseal(seal(&record).into());
+            let unsealed = unseal(&seal(&record));
             prop_assert_eq!(unsealed.as_ref(), Ok(&record));
             prop_assert_eq!(record.key(), key.clone());
             prop_assert_eq!((record.slot(), record.is_pinned()), (key.slot(), pin));
@@ -340,12 +378,31 @@ mod tests {
         }
 
         #[test]
-        fn a_tombstone_comes_back_from_its_image(key in key(), version: u64, until: u64) {
+        fn a_tombstone_comes_back_from_its_image(key in key(), version in version(), until: u64) {
             let record = Record::tombstone(&key, Version(version), Millis(until));
-            prop_assert_eq!(Record::unseal(seal(&record).into()), Ok(record.clone()));
+            prop_assert_eq!(unseal(&seal(&record)), Ok(record.clone()));
             prop_assert!(record.is_tombstone() && record.entry().is_none());
             prop_assert_eq!((record.key(), record.version()), (key, Version(version)));
             prop_assert_eq!(record.expires_at(), Some(Millis(until)));
+        }
+
+        #[test]
+        fn what_is_left_goes_over_the_wire_however_far_clocks_are_apart(
+            key in key(),
+            entry in entry(),
+            there: u32,
+            here: u32,
+            left in 0..u64::from(u32::MAX),
+        ) {
+            let (there, here) = (Millis(there.into()), Millis(here.into()));
+            let entry = Entry { expires_at: Some(there.in_millis(left)), ..entry };
+            let record = record_of(&key, &entry, false);
+            let mut sealed = vec![7; 3];
+            record.seal(there, &mut sealed);
+            let again = Record::unseal(&sealed[3..], here).unwrap();
+            let moved = Entry { expires_at: Some(here.in_millis(left)), ..entry };
+            prop_assert_eq!(again.entry(), Some(moved));
+            prop_assert_eq!(record.expires_at().map(|at| at.left(there)), Some(left));
         }
 
         #[test]
@@ -354,13 +411,13 @@ mod tests {
             for bit in 0..sealed.len() * 8 {
                 let mut damaged = sealed.clone();
                 damaged[bit / 8] ^= 1 << (bit % 8);
-                prop_assert!(Record::unseal(damaged.into()).is_err(), "bit {}", bit);
+                prop_assert!(unseal(&damaged).is_err(), "bit {}", bit);
             }
         }
 
         #[test]
         fn any_bytes_are_refused_or_are_a_record(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Record::unseal(bytes.clone().into());
+            let _ = unseal(&bytes);
             if let Ok(record) = Record::from_bytes(bytes.into()) {
                 prop_assert_eq!(again(&record), record);
             }
@@ -381,6 +438,28 @@ mod tests {
                 prop_assert_eq!(again(&record), record);
             }
         }
+    }
+
+    #[test]
+    fn what_has_ended_before_it_goes_has_ended_when_it_comes() {
+        let key = Key::from_static("a");
+        let grave = Record::tombstone(&key, Version(1), Millis(50));
+        let mut sealed = vec![];
+        grave.seal(Millis(90), &mut sealed);
+        let again = Record::unseal(&sealed, Millis(20)).unwrap();
+        assert_eq!((again.is_tombstone(), again.expires_at()), (true, Some(Millis(20))));
+    }
+
+    #[test]
+    fn a_version_that_no_clock_gives_is_refused() {
+        let record = |version| {
+            let record = Record::new(&Key::from_static("a"), &NewEntry::of(b"value"), version);
+            Record::from_bytes(record.unwrap().bytes)
+        };
+        let last = Version::at(Millis(VERSION_MILLIS_MAX));
+        assert!(record(last).is_ok());
+        assert_eq!(record(last.after()), Err(RecordError::Version));
+        assert_eq!(record(Version(u64::MAX)), Err(RecordError::Version));
     }
 
     #[test]

@@ -286,7 +286,7 @@ impl Cache {
         let slot = key.slot();
         let other = router.other_owner(slot);
         let entry = router.shard_of(slot).peek(key, now);
-        let left_ms = |end: crate::entry::Millis| end.0.saturating_sub(now.0);
+        let left_ms = |end: crate::entry::Millis| end.left(now);
         let absent = match &other {
             Some(_) => "another node owns it; ask that one",
             None => "never written, or deleted, expired or evicted since",

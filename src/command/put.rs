@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Access, Condition, Scope, Verb};
-use crate::entry::{Key, MediaType, Millis, octets};
+use crate::entry::{Key, MediaType, Millis, left, octets};
 
 /// A value under a key. What became of it is a [`Reply::Stored`](super::Reply::Stored).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,7 @@ pub struct Put {
     /// What the bytes are.
     pub media: MediaType,
     /// When it ends; `None` for never.
+    #[serde(with = "left")]
     pub expires_at: Option<Millis>,
     /// What must hold for it to be written.
     pub condition: Condition,

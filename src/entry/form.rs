@@ -24,6 +24,30 @@ pub(crate) mod octets {
     }
 }
 
+/// A deadline as what is left of it: `with = "left"`.
+///
+/// Who writes it takes its own time off and who reads it adds its own, so that clocks that differ move
+/// no deadline. It is later by as long as it was under way.
+pub(crate) mod left {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::clock::{self, Millis};
+
+    pub(crate) fn serialize<S: Serializer>(
+        deadline: &Option<Millis>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        deadline.map(|at| at.left(clock::now())).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Millis>, D::Error> {
+        let left = Option::<u64>::deserialize(from)?;
+        Ok(left.map(|left| clock::now().in_millis(left)))
+    }
+}
+
 /// Bytes that are borrowed and written in one piece.
 struct Octets<'a>(&'a [u8]);
 

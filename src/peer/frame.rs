@@ -6,10 +6,9 @@
 //! So a receiver passes over what it does not know, and refuses that alone: what was gathered with it
 //! is done.
 
-use bytes::Bytes;
-
 use super::codec::{self, CodecError};
 use super::message::{Received, Refusal, Unread};
+use crate::clock;
 use crate::command::{Body, Command, Reply};
 use crate::limits::{PEER_BATCH_COMMANDS_MAX, PEER_FRAME_BYTES_MAX};
 use crate::record::Record;
@@ -105,7 +104,7 @@ pub(super) fn add_record(out: &mut Vec<u8>, record: Option<&Record>) {
     out.extend_from_slice(&number.to_le_bytes());
     out.extend_from_slice(&[0; 4]);
     if let Some(record) = record {
-        record.seal(out);
+        record.seal(clock::now(), out);
     }
     // No record is longer than four bytes say.
     let len = u32::try_from(out.len() - begin - HEAD_BYTES).unwrap_or(u32::MAX);
@@ -118,8 +117,9 @@ pub(super) fn add_record(out: &mut Vec<u8>, record: Option<&Record>) {
 ///
 /// [`CodecError`] if one is damaged or none; who sent them has them still.
 pub(super) fn read_records(bytes: &[u8]) -> Result<Vec<Option<Record>>, CodecError> {
+    let now = clock::now();
     let read = |(number, body)| match number {
-        RECORD => Record::unseal(Bytes::copy_from_slice(body))
+        RECORD => Record::unseal(body, now)
             .map(Some)
             .map_err(|error| CodecError::Invalid(error.to_string())),
         NOTHING => Ok(None),

@@ -8,11 +8,11 @@ use std::fmt;
 
 /// The oldest protocol this build speaks. The one before it has a wire format that cannot be read
 /// here.
-pub const PROTOCOL_MIN: u16 = 2;
+pub const PROTOCOL_MIN: u16 = 3;
 
 /// The newest protocol this build speaks: with `next-protocol` one that has a verb more, for tests of
 /// rolling upgrades only.
-pub const PROTOCOL_MAX: u16 = if cfg!(feature = "next-protocol") { 3 } else { 2 };
+pub const PROTOCOL_MAX: u16 = if cfg!(feature = "next-protocol") { 4 } else { 3 };
 
 // A range with nothing in it would be refused by everybody.
 const _: () = assert!(PROTOCOL_MIN <= PROTOCOL_MAX);

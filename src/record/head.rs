@@ -7,6 +7,9 @@ use crate::limits::MEDIA_TYPE_BYTES_MAX;
 /// Most words of a head.
 pub(crate) const HEAD_WORDS_MAX: usize = 4;
 
+/// Which word is the deadline, if there is one.
+pub(super) const DEADLINE_WORD: usize = 2;
+
 const KEY_BITS: u32 = 16;
 const VALUE_BITS: u32 = 27;
 const MEDIA_SHIFT: u32 = KEY_BITS + VALUE_BITS;
@@ -97,7 +100,7 @@ impl Head {
             media: (packed >> MEDIA_SHIFT) as u8 & 3,
             ..Self::default()
         };
-        let mut at = 2;
+        let mut at = DEADLINE_WORD;
         if packed & ENDS != 0 {
             head.expires_at = Some(Millis(word(at)?));
             at += 1;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use smache::command::{Command, Condition, Delete, Get, NextId, Put, Reply, Stored};
 use smache::entry::{Entry, Key, MediaType, Millis, Namespace, Tags, Version};
 use smache::error::Error;
-use smache::limits::{PEER_BATCH_COMMANDS_MAX, PEER_FRAME_BYTES_MAX};
+use smache::limits::{PEER_BATCH_COMMANDS_MAX, PEER_FRAME_BYTES_MAX, VERSION_MILLIS_MAX};
 use smache::member::{Boot, NodeId, NodeName, Standing};
 use smache::partition::{SLOTS, Slot, SlotSet};
 use smache::peer::codec::{
@@ -39,15 +39,26 @@ fn media() -> impl Strategy<Value = MediaType> {
     ]
 }
 
+/// The one deadline that is the same at both ends: any other is what is left of it on the wire.
+const END: Millis = Millis(u64::MAX);
+
+fn deadline() -> impl Strategy<Value = Option<Millis>> {
+    option::of(Just(END))
+}
+
+fn version() -> impl Strategy<Value = Version> {
+    (0..=VERSION_MILLIS_MAX << 16).prop_map(Version)
+}
+
 fn entry() -> impl Strategy<Value = Entry> {
     let tags = vec(vec(any::<u8>(), 1..=255), 0..4)
         .prop_map(|tags| Tags::new(tags.iter().map(Vec::as_slice)).unwrap());
-    (bytes(200), media(), any::<u64>(), option::of(any::<u64>()), tags).prop_map(
+    (bytes(200), media(), version(), deadline(), tags).prop_map(
         |(value, media, version, expires_at, tags)| Entry {
             value,
             media,
-            version: Version(version),
-            expires_at: expires_at.map(Millis),
+            version,
+            expires_at,
             tags,
         },
     )
@@ -55,12 +66,12 @@ fn entry() -> impl Strategy<Value = Entry> {
 
 fn put() -> impl Strategy<Value = Put> {
     let condition = prop_oneof![Just(Condition::Always), Just(Condition::Absent)];
-    (key(), bytes(200), media(), option::of(any::<u64>()), condition).prop_map(
+    (key(), bytes(200), media(), deadline(), condition).prop_map(
         |(key, value, media, expires_at, condition)| Put {
             key,
             value,
             media,
-            expires_at: expires_at.map(Millis),
+            expires_at,
             condition,
         },
     )
