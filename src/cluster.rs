@@ -14,6 +14,7 @@ mod mover;
 mod report;
 mod sight;
 mod task;
+mod time;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -24,7 +25,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
-use crate::clock;
+use crate::clock::{self, Millis};
 use crate::command::Reply;
 use crate::config::{ClusterConfig, Seed};
 use crate::error::Error;
@@ -46,6 +47,7 @@ use dials::Dials;
 use inbox::{Bell, FromPeer, Inbox};
 use message::{DiscoveryMsg, KeeperMsg, MoverMsg};
 use sight::Sight;
+use time::Followed;
 
 pub use report::{ClusterReport, MemberReport, PeerReport};
 
@@ -95,6 +97,8 @@ struct Membership {
     sight: ArcSwap<Sight>,
     /// What peers told.
     inbox: Inbox,
+    /// Whose time this node goes by.
+    followed: Followed,
     /// Whether there ever was a session with another node.
     has_met: AtomicBool,
     /// Whether this node is in a cluster, its own or another.
@@ -305,6 +309,7 @@ impl Membership {
             roster: Mutex::new(roster),
             dials: Mutex::new(Dials::new(seeds)),
             inbox: Inbox::default(),
+            followed: Followed::default(),
             has_met: AtomicBool::new(false),
             has_joined: watch::Sender::new(false),
             is_leaving: AtomicBool::new(false),
@@ -343,6 +348,10 @@ impl Admission for Cluster {
     fn admit(&self, peer: &Member) -> Result<u64, NameTaken> {
         let roster = self.shared.roster();
         roster.admit(&peer.id.name, peer.id.boot, self.shared.now())
+    }
+
+    fn met(&self, peer: &Member, time: Millis, heard: Millis) {
+        self.shared.meet_time(peer, time, heard);
     }
 }
 

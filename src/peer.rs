@@ -22,6 +22,7 @@ mod transport;
 
 use std::pin::Pin;
 
+use crate::clock::Millis;
 use crate::member::{Member, NameTaken, NodeId};
 use message::{Request, Response};
 
@@ -43,6 +44,10 @@ pub trait Admission: Send + Sync + 'static {
     ///
     /// [`NameTaken`], if another run has its name.
     fn admit(&self, peer: &Member) -> Result<u64, NameTaken>;
+
+    /// Hears that `time` was the cluster's for a peer that was admitted, when the steady time here was
+    /// `heard`.
+    fn met(&self, _peer: &Member, _time: Millis, _heard: Millis) {}
 }
 
 /// Does what peers ask.

@@ -152,9 +152,12 @@ impl Shard {
         self.inner.reader.version()
     }
 
-    /// Makes the version of every later write greater than one that was seen elsewhere.
-    pub fn observe(&self, version: Version) {
-        self.inner.holding.seen.fetch_max(version.0, Ordering::AcqRel);
+    /// Makes the version of every later write greater than one that was seen elsewhere, if that is
+    /// [credible](Version::is_credible) at `time`, the cluster's: a wrong clock is not followed.
+    pub fn observe(&self, version: Version, time: Millis) {
+        if version.is_credible(time) {
+            self.inner.holding.seen.fetch_max(version.0, Ordering::AcqRel);
+        }
     }
 
     /// Waits until all that was sent to the writer before is done.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use smache::entry::{Key, MediaType, Millis, Namespace, Slot, Tags};
+use smache::entry::{Key, MediaType, Millis, Namespace, Slot, Tags, Version};
+use smache::limits::CLOCK_SKEW_MAX;
 use smache::table::{
     Cursor, Limit, Merge, NewEntry, Put, Record, Table, TableConfig, TableReader, TableWriter,
 };
@@ -288,9 +289,55 @@ fn a_tombstone_keeps_its_version_until_it_ends() {
 fn versions_grow_beyond_what_was_seen_elsewhere() {
     let table = table(MIB);
     let mut writer = writer(&table);
-    let elsewhere = smache::entry::Version(77 << 40);
+    let elsewhere = Version(77 << 40);
     writer.observe(elsewhere);
     assert!(elsewhere < writer.put(&key(1), &NewEntry::of(b"a"), Millis(1)).1);
+}
+
+#[test]
+fn a_version_far_ahead_is_taken_over_and_followed_by_its_key_alone() {
+    let table = table(MIB);
+    let mut writer = writer(&table);
+    let now = Millis(1_000_000);
+    let far = Version::at(now.after(2 * CLOCK_SKEW_MAX));
+    let near = Version::at(now.after(CLOCK_SKEW_MAX));
+    let record = |number, version| {
+        Record::new(&key(number), &NewEntry::of(b"elsewhere"), version).expect("a short value")
+    };
+    assert_eq!(writer.merge_record(&record(1, far), now), Merge::Taken);
+    assert!(writer.version() < Version::at(now));
+    let mut put = |number, value: &[u8]| writer.put(&key(number), &NewEntry::of(value), now).1;
+    assert_eq!(put(2, b"other").millis(), now);
+    assert_eq!(put(1, b"newer"), far.after());
+    assert_eq!(put(3, b"other").millis(), now);
+    // So does a deletion, and what comes after it.
+    assert!(writer.bury(&key(1), now.after(CLOCK_SKEW_MAX), now));
+    assert_eq!(
+        writer.reader().known(&key(1)).map(|known| known.version()),
+        Some(Version(far.0 + 2))
+    );
+    assert_eq!(writer.put(&key(1), &NewEntry::of(b"again"), now).1, Version(far.0 + 3));
+    assert_eq!(writer.merge_record(&record(1, far), now), Merge::Older);
+    // Up to a minute ahead it is followed by all.
+    assert_eq!(writer.merge_record(&record(4, near), now), Merge::Taken);
+    assert!(near < writer.put(&key(2), &NewEntry::of(b"last"), now).1);
+}
+
+#[test]
+fn versions_go_by_the_time_of_the_cluster_and_deadlines_do_not() {
+    let table = table(MIB);
+    let mut writer = writer(&table);
+    let now = Millis(1_000_000);
+    let ends = NewEntry { expires_at: Some(Millis(1_000_010)), ..NewEntry::of(b"a") };
+    for lead_ms in [-500_000, 700_000] {
+        writer.set_lead(lead_ms);
+        let (put, version) = writer.put(&key(1), &ends, now);
+        assert_eq!(put, Put::Created);
+        assert_eq!(version.millis(), Millis(now.0.saturating_add_signed(lead_ms)));
+        assert!(writer.get(&key(1), Millis(1_000_009)).is_some());
+        assert!(writer.get(&key(1), Millis(1_000_010)).is_none());
+        writer.delete(&key(1), now);
+    }
 }
 
 #[test]

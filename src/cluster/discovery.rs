@@ -14,7 +14,7 @@ use super::Shared;
 use super::dials::{Ending, Missing, Place};
 use super::inbox::{FromPeer, Told};
 use super::message::{DiscoveryMsg, KeeperMsg};
-use super::sight::{Sight, Unanswered, ping_of, record_of};
+use super::sight::{Sight, Unanswered};
 use super::task::Task;
 use crate::clock;
 use crate::limits::{ALONE_AFTER, FORM_AFTER, MEMBER_TICK, TOMBSTONE_TTL, WAITING_LOG_PAUSE};
@@ -345,7 +345,7 @@ impl DiscoveryState {
         for peer in shared.transport().peers() {
             let Some(link) = shared.transport().link(&peer.id) else { continue };
             let Some(ticket) = self.unanswered.begin(&peer.id) else { continue };
-            let (shared, ping) = (Arc::clone(shared), ping_of(&beat));
+            let (shared, ping) = (Arc::clone(shared), shared.ping_of(&beat));
             tokio::spawn(async move {
                 if let Ok(Response::Pong(pong)) = link.ask(Request::Ping(ping)).await {
                     shared.heard(link.peer(), pong);
@@ -359,7 +359,7 @@ impl DiscoveryState {
     fn exchange(&self, peer: &NodeId) {
         let Some(link) = self.shared.transport().link(peer) else { return };
         let shared = Arc::clone(&self.shared);
-        let mine = record_of(&shared.roster().view_for(peer));
+        let mine = shared.record_of(peer);
         tokio::spawn(async move {
             if let Ok(Response::View(theirs)) = link.ask(Request::View(mine)).await {
                 shared.viewed(link.peer(), theirs);

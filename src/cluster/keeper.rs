@@ -177,9 +177,10 @@ impl KeeperState {
         self.step(HandoffEvent::ViewChanged(Arc::new(map)), None);
     }
 
-    fn answered(&mut self, event: HandoffEvent, clock: Version) {
+    fn answered(&mut self, event: HandoffEvent, version: Version) {
         // Before the slots are opened: what is written then is newer than all that was before.
-        self.shared.router.shards().iter().for_each(|shard| shard.observe(clock));
+        let time = clock::cluster(clock::now());
+        self.shared.router.shards().iter().for_each(|shard| shard.observe(version, time));
         self.step(event, None);
     }
 

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::Shared;
 use super::dials::{Ending, Place};
+use crate::entry::Version;
 use crate::limits::{COUNT_MAX, PINGS_UNANSWERED_MAX, RESOLVE_TIMEOUT, RESOLVED_ADDRS_MAX};
 use crate::member::{Heartbeat, Member, NameTaken, NodeId, Roster, View};
 use crate::peer::message::{MemberRecord, Ping, Response, ViewRecord};
@@ -68,27 +69,35 @@ impl Shared {
     /// Answers a sign of life with one.
     pub(super) fn ping(&self, from: &NodeId, ping: Ping) -> Response {
         self.heard(from, ping);
-        Response::Pong(ping_of(&self.membership.sight.load().beat))
+        Response::Pong(self.ping_of(&self.membership.sight.load().beat))
     }
 
     /// Takes in a sign of life.
     pub(super) fn heard(&self, from: &NodeId, ping: Ping) {
-        let Ping { digest, epoch, hears } = ping;
+        let Ping { digest, epoch, hears, clock } = ping;
+        // Before anything else: who joins by this goes by that time.
+        self.hear_clock(from, Version(clock));
         let beat = Heartbeat { digest, epoch, hears: hears.into() };
         self.told(from, |told| told.beat = Some(beat));
     }
 
     /// Answers a view with ours.
     pub(super) fn view(&self, from: &NodeId, theirs: ViewRecord) -> Response {
-        let mine = record_of(&self.roster().view_for(from));
+        let mine = self.record_of(from);
         self.viewed(from, theirs);
         Response::View(mine)
     }
 
     /// Takes in a view.
     pub(super) fn viewed(&self, from: &NodeId, theirs: ViewRecord) {
+        let clock = Version(theirs.clock);
         let members = theirs.members.into_iter().filter_map(member_of);
         let view = View::new(theirs.epoch.min(COUNT_MAX), members);
+        // As above.
+        match view.get(&from.name).filter(|member| member.id == *from) {
+            Some(member) => self.hear_clock_of(member, clock),
+            None => self.hear_clock(from, clock),
+        }
         self.told(from, |told| told.add_view(view));
     }
 
@@ -170,21 +179,29 @@ impl Shared {
     }
 }
 
-pub(super) fn ping_of(beat: &Heartbeat) -> Ping {
-    Ping { digest: beat.digest, epoch: beat.epoch, hears: beat.hears.to_vec() }
-}
+impl Shared {
+    /// A sign of life.
+    pub(super) fn ping_of(&self, beat: &Heartbeat) -> Ping {
+        let Heartbeat { digest, epoch, hears } = beat;
+        let (digest, epoch, hears) = (*digest, *epoch, hears.to_vec());
+        Ping { digest, epoch, hears, clock: self.clock().0 }
+    }
 
-pub(super) fn record_of(view: &View) -> ViewRecord {
-    let record = |member: &Member| MemberRecord {
-        name: member.id.name.clone(),
-        boot: member.id.boot,
-        incarnation: member.incarnation,
-        standing: member.standing,
-        addr: member.addr.clone(),
-        http: member.http.clone(),
-        weight: member.weight,
-    };
-    ViewRecord { epoch: view.epoch(), members: view.members().map(record).collect() }
+    /// What a node may not have yet of our view.
+    pub(super) fn record_of(&self, to: &NodeId) -> ViewRecord {
+        let view = self.roster().view_for(to);
+        let record = |member: &Member| MemberRecord {
+            name: member.id.name.clone(),
+            boot: member.id.boot,
+            incarnation: member.incarnation,
+            standing: member.standing,
+            addr: member.addr.clone(),
+            http: member.http.clone(),
+            weight: member.weight,
+        };
+        let members = view.members().map(record).collect();
+        ViewRecord { epoch: view.epoch(), members, clock: self.clock().0 }
+    }
 }
 
 /// The member of a record; `None` for one that says what no member can be.

@@ -8,8 +8,9 @@
 //!   | <------------- accept: proof, floor --- |   or refusal
 //! ```
 //! A hello begins with what every version reads: a magic, the first and the last protocol its sender
-//! speaks, and the length of the record that follows. What a later version adds behind the record is
-//! passed over. Both go on in the greatest protocol they have in common.
+//! speaks, and the length of the record that follows. Behind the record is the sender's time: the
+//! cluster's as it has it, in milliseconds. What a later version adds behind that is passed over. Both
+//! go on in the greatest protocol they have in common.
 //!
 //! A proof is the HMAC-SHA-256, under the cookie, of the prover's role and both hellos as they were
 //! sent. The dialer proves first, so that an acceptor gives nothing to guess the cookie by to who does
@@ -24,6 +25,7 @@ use aws_lc_rs::hmac;
 use super::codec;
 use super::message::HelloRecord;
 use super::protocol::Protocols;
+use crate::clock::Millis;
 use crate::config::Secret;
 use crate::limits::{
     CLUSTER_NAME_BYTES_MAX, HELLO_BYTES_MAX, PEER_TEXT_BYTES_MAX, SOFTWARE_VERSION_BYTES_MAX,
@@ -90,6 +92,16 @@ pub(super) struct Introduced {
     pub(super) protocol: u16,
     /// The version of its software, for people.
     pub(super) version: String,
+    /// The cluster's time as it has it, if it said it.
+    pub(super) time: Option<Millis>,
+}
+
+/// What is new in each hello.
+#[derive(Clone, Copy)]
+pub(super) struct Fresh {
+    pub(super) nonce: [u8; NONCE_BYTES],
+    /// The cluster's time as this node has it.
+    pub(super) time: Millis,
 }
 
 /// One message of a HELLO: its kind, two bytes of length, its body.
@@ -155,7 +167,7 @@ impl Local {
         Self { me, cluster, protocols: *protocols, key, has_cookie: *has_cookie }
     }
 
-    fn hello(&self, nonce: [u8; NONCE_BYTES]) -> Result<Frame, HelloError> {
+    fn hello(&self, Fresh { nonce, time }: Fresh) -> Result<Frame, HelloError> {
         let Member { id, incarnation, addr, http, weight, standing } = self.me.clone();
         let record = HelloRecord {
             cluster: self.cluster.clone(),
@@ -172,13 +184,14 @@ impl Local {
         let too_long = HelloError::Garbled("too long");
         let record = codec::encode(&record, 256).map_err(|_| too_long.clone())?;
         let len = u16::try_from(record.len()).map_err(|_| too_long)?.to_be_bytes();
-        let body = [&MAGIC[..], &self.protocols.to_bytes(), &len, &record].concat();
+        let time = time.0.to_be_bytes();
+        let body = [&MAGIC[..], &self.protocols.to_bytes(), &len, &record, &time].concat();
         Ok(Frame::new(HELLO, &body))
     }
 
     /// Who said hello, if it may go on.
     fn meet(&self, frame: &Frame) -> Result<Introduced, HelloError> {
-        let (theirs, record) = split_hello(frame.expect(HELLO)?)?;
+        let (theirs, record, time) = split_hello(frame.expect(HELLO)?)?;
         let ours = self.protocols;
         // Before anything else is read: it may be written in a way that is not known here.
         let Some(protocol) = ours.greatest_common(theirs) else {
@@ -202,7 +215,7 @@ impl Local {
         if record.has_cookie != self.has_cookie {
             return Err(HelloError::Here(Refused::Cookie));
         }
-        Ok(Introduced { member, protocol, version: record.version })
+        Ok(Introduced { member, protocol, version: record.version, time })
     }
 
     fn proof(&self, role: &[u8], transcript: &Transcript, rest: &[u8]) -> hmac::Tag {
@@ -228,8 +241,8 @@ impl Local {
 
 impl Dialer {
     /// Says hello.
-    pub(super) fn start(local: &Local, nonce: [u8; 32]) -> Result<(Self, Frame), HelloError> {
-        let hello = local.hello(nonce)?;
+    pub(super) fn start(local: &Local, fresh: Fresh) -> Result<(Self, Frame), HelloError> {
+        let hello = local.hello(fresh)?;
         Ok((Self { hello: hello.clone() }, hello))
     }
 
@@ -295,11 +308,11 @@ impl Acceptor {
     /// Hears who has dialled, and says hello.
     pub(super) fn meet(
         local: &Local,
-        nonce: [u8; 32],
+        fresh: Fresh,
         hello: &Frame,
     ) -> Result<(Self, Introduced, Frame), HelloError> {
         let peer = local.meet(hello)?;
-        let answer = local.hello(nonce)?;
+        let answer = local.hello(fresh)?;
         let transcript = Transcript::new(hello, &answer);
         Ok((Self { transcript }, peer, answer))
     }
@@ -400,8 +413,8 @@ impl Frame {
     }
 }
 
-/// The protocols of who says hello, and its record.
-fn split_hello(body: &[u8]) -> Result<(Protocols, &[u8]), HelloError> {
+/// The protocols of who says hello, its record, and its time.
+fn split_hello(body: &[u8]) -> Result<(Protocols, &[u8], Option<Millis>), HelloError> {
     let Some(rest) = body.strip_prefix(MAGIC) else {
         return Err(HelloError::Garbled("hello is of something else"));
     };
@@ -413,9 +426,11 @@ fn split_hello(body: &[u8]) -> Result<(Protocols, &[u8]), HelloError> {
     // One of another protocol may go on in another way, and is told why it cannot.
     let record = rest.split_first_chunk().and_then(|(len, rest)| {
         let len = usize::from(u16::from_be_bytes(*len));
-        rest.get(..len)
+        rest.split_at_checked(len)
     });
-    Ok((protocols, record.unwrap_or_default()))
+    let (record, rest) = record.unwrap_or_default();
+    let time = rest.first_chunk().map(|time| Millis(u64::from_be_bytes(*time)));
+    Ok((protocols, record, time))
 }
 
 /// What is said in a hello, if it can be said in a log.

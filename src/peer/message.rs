@@ -138,6 +138,8 @@ pub struct Ping {
     /// Whom it hears, a bit each in the order of the view.
     #[serde(with = "BitmapForm")]
     pub hears: Vec<u8>,
+    /// The greatest version of its writes, or the first of its time if that is greater.
+    pub clock: u64,
 }
 
 /// The members as a node sees them.
@@ -148,6 +150,8 @@ pub struct ViewRecord {
     /// The members.
     #[serde(deserialize_with = "form::members")]
     pub members: Vec<MemberRecord>,
+    /// As in [`Ping`]: who joins by this view goes by that time.
+    pub clock: u64,
 }
 
 /// A member as a node sees it.

@@ -36,7 +36,7 @@ struct Gateway(ActorRef<GatewayMsg>);
 
 impl Session {
     pub(super) fn new(serial: u64, peer: Introduced, control: Arc<StreamControl>) -> Self {
-        let Introduced { member, protocol, version } = peer;
+        let Introduced { member, protocol, version, time: _ } = peer;
         Self {
             serial,
             peer: member,

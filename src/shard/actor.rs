@@ -78,6 +78,7 @@ impl ShardState {
         self.keep_ended();
         let Self { holding, writer, taken, .. } = self;
         holding.inbox.take(taken);
+        writer.set_lead(clock::lead_ms());
         // After the inbox: a slot that was opened before what is in there brought a version along.
         let seen = Version(holding.seen.load(Ordering::Acquire));
         if writer.version() < seen {

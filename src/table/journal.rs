@@ -7,7 +7,7 @@
 //! table again.
 //!
 //! The events of one key come in the order of their versions. Those of a table do too but for what was
-//! taken over, which has the version it had elsewhere, and for what was removed, which tells the
+//! written over a version that the table does not follow, what was taken over, which has the version it had elsewhere, and for what was removed, which tells the
 //! version that is gone.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

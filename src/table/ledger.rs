@@ -73,6 +73,8 @@ pub(super) struct Ledger {
     pub(super) chains: Chains,
     pub(super) ghosts: Ghosts,
     pub(super) clock: Version,
+    /// How far the time that versions are stamped with is ahead of the one that is told.
+    pub(super) lead_ms: i64,
     pub(super) sweep: Option<Sweep>,
     pub(super) scratch: Vec<u8>,
     /// Set while something is being changed: left set by a panic.

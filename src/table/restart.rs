@@ -133,7 +133,9 @@ impl Ledger {
         self.pinned.add(table, &view.head);
         self.recount.add(&table.journal, &view.head);
         self.entries += 1;
-        self.clock = self.clock.max(view.head.version);
+        if view.head.version.is_credible(self.clock.millis()) {
+            self.clock = self.clock.max(view.head.version);
+        }
         if let Some(Millis(at)) = view.head.expires_at {
             let due = &mut self.due[view.block() as usize];
             *due = at.min(*due);

@@ -76,7 +76,8 @@ impl TableWriter {
     }
 
     /// Takes over what is known of a key elsewhere, under the version it has there, unless as much
-    /// or more is known here. All later versions are greater than that one in any case.
+    /// or more is known here. All later versions are greater than that one in any case, unless it is
+    /// not [credible](Version::is_credible): then those of that key are.
     ///
     /// The words of the record go into the log as they are.
     pub fn merge_record(&mut self, record: &Record, now: Millis) -> Merge {
@@ -92,6 +93,12 @@ impl TableWriter {
     #[must_use]
     pub fn version(&self) -> Version {
         self.ledger.clock
+    }
+
+    /// Says how far the cluster's time is ahead of what is told as `now`, in milliseconds: versions are
+    /// stamped with it, and nothing else goes by it.
+    pub fn set_lead(&mut self, lead_ms: i64) {
+        self.ledger.lead_ms = lead_ms;
     }
 
     /// Makes all later versions greater than one that was seen elsewhere.
@@ -122,7 +129,8 @@ impl TableWriter {
     /// Makes a change. If it panics, what only this writer kept is not used any more.
     fn change<T>(&mut self, change: impl FnOnce(&mut Ledger, &Table) -> T) -> T {
         if self.ledger.is_dirty {
-            *self.ledger = restart::rebuild(&self.table);
+            let lead_ms = self.ledger.lead_ms;
+            *self.ledger = Ledger { lead_ms, ..restart::rebuild(&self.table) };
         }
         self.ledger.is_dirty = true;
         let answer = change(&mut self.ledger, &self.table);
@@ -156,15 +164,29 @@ impl Ledger {
         {
             return (Put::Unchanged, found.view.head.version);
         }
-        let head = Head::new(key, new, self.clock.next(now));
+        let (clock, version) = self.stamp(found.as_ref(), now);
+        let head = Head::new(key, new, version);
         let Some(head) = head.filter(|head| self.may_store(table, head, found.as_ref())) else {
             return (Put::TooLarge, found.map_or(Version(0), |found| found.view.head.version));
         };
-        self.clock = head.version;
+        self.clock = clock;
         self.store(table, (key, hash), (&head, Cause::Put), found, now, |run| {
             run.write(&table.blocks, &head, key, new);
         });
         (if is_there { Put::Replaced } else { Put::Created }, head.version)
+    }
+
+    /// The time that versions are stamped with.
+    fn time(&self, now: Millis) -> Millis {
+        Millis(now.0.saturating_add_signed(self.lead_ms))
+    }
+
+    /// The clock after a write, and the version of that write: greater than that of what it replaces,
+    /// even where the clock does not follow that one.
+    fn stamp(&self, found: Option<&Found<'_>>, now: Millis) -> (Version, Version) {
+        let clock = self.clock.next(self.time(now));
+        let replaced = found.map_or(Version(0), |found| found.view.head.version);
+        (clock, clock.max(replaced.after()))
     }
 
     fn delete(&mut self, table: &Table, key: &Key, now: Millis) -> bool {
@@ -178,8 +200,9 @@ impl Ledger {
         let hash = table.hash_key(key);
         let found = find(table, key, Position::of(hash));
         let is_there = found.as_ref().is_some_and(|found| found.is_readable(now));
-        let head = Head::tombstone(key, self.clock.next(now), until);
-        self.clock = head.version;
+        let (clock, version) = self.stamp(found.as_ref(), now);
+        let head = Head::tombstone(key, version, until);
+        self.clock = clock;
         self.store(table, (key, hash), (&head, Cause::Delete), found, now, |run| {
             run.write(&table.blocks, &head, key, &NewEntry::of(&[]));
         });
@@ -189,7 +212,9 @@ impl Ledger {
     fn merge(&mut self, table: &Table, record: &Record, now: Millis) -> Merge {
         let (key, head) = (&record.key(), record.head());
         let hash = table.hash_key(key);
-        self.clock = self.clock.max(head.version);
+        if head.version.is_credible(self.time(now)) {
+            self.clock = self.clock.max(head.version);
+        }
         let found = find(table, key, Position::of(hash));
         if found.as_ref().is_some_and(|found| head.version <= found.view.head.version) {
             return Merge::Older;

@@ -8,6 +8,7 @@ mod alone;
 mod any_node;
 mod batches;
 mod checker;
+mod clocks;
 mod detours;
 mod failures;
 #[path = "../harness/http.rs"]

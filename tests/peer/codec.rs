@@ -125,11 +125,8 @@ fn record() -> impl Strategy<Value = Record> {
 }
 
 fn ping() -> impl Strategy<Value = Ping> {
-    (any::<u64>(), any::<u64>(), vec(any::<u8>(), 0..100)).prop_map(|(digest, epoch, hears)| Ping {
-        digest,
-        epoch,
-        hears,
-    })
+    (any::<u64>(), any::<u64>(), vec(any::<u8>(), 0..100), any::<u64>())
+        .prop_map(|(digest, epoch, hears, clock)| Ping { digest, epoch, hears, clock })
 }
 
 fn view() -> impl Strategy<Value = ViewRecord> {
@@ -145,7 +142,8 @@ fn view() -> impl Strategy<Value = ViewRecord> {
             weight,
         },
     );
-    (any::<u64>(), vec(member, 0..10)).prop_map(|(epoch, members)| ViewRecord { epoch, members })
+    (any::<u64>(), vec(member, 0..10), any::<u64>())
+        .prop_map(|(epoch, members, clock)| ViewRecord { epoch, members, clock })
 }
 
 fn slots() -> impl Strategy<Value = SlotSet> {

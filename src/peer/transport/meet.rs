@@ -7,8 +7,12 @@ use tokio::net::TcpStream;
 
 use super::Shared;
 use super::sessions::Taken;
+use crate::clock;
+use crate::entry::Millis;
 use crate::member::{Boot, Member};
-use crate::peer::hello::{Acceptor, Dialer, Frame, HEADER_BYTES, HelloError, Introduced, Refused};
+use crate::peer::hello::{
+    Acceptor, Dialer, Frame, Fresh, HEADER_BYTES, HelloError, Introduced, Refused,
+};
 use crate::peer::session::Session;
 use crate::peer::stream;
 
@@ -38,9 +42,10 @@ impl Shared {
     ) -> Result<(Introduced, Taken, u64), HelloError> {
         let local = self.local();
         stream::set_up(stream).map_err(|_| HelloError::Broken)?;
-        let (dialer, hello) = Dialer::start(&local, nonce()?)?;
+        let (dialer, hello) = Dialer::start(&local, fresh()?)?;
         write(stream, &hello).await?;
         let (proving, peer, proof) = dialer.meet(&local, &read(stream).await?)?;
+        let heard = clock::now();
         self.stall_if_cut(&peer.member).await;
         self.outlast_what_ends(peer.member.id.boot).await;
         let slot = self.sessions.begin_dial(&peer.member.id, self.next_serial());
@@ -50,6 +55,7 @@ impl Shared {
         // A run that was replaced may still answer where it was dialled.
         let admitted = self.admission.admit(&peer.member);
         admitted.map_err(|taken| HelloError::Here(Refused::NameTaken(taken)))?;
+        self.compare_times(&peer, heard);
         Ok((peer, slot, floor))
     }
 
@@ -68,7 +74,8 @@ impl Shared {
     ) -> Result<(Introduced, Taken, u64), HelloError> {
         let local = self.local();
         stream::set_up(stream).map_err(|_| HelloError::Broken)?;
-        let (acceptor, peer, hello) = Acceptor::meet(&local, nonce()?, &read(stream).await?)?;
+        let (acceptor, peer, hello) = Acceptor::meet(&local, fresh()?, &read(stream).await?)?;
+        let heard = clock::now();
         write(stream, &hello).await?;
         let accepting = acceptor.check(&local, &read(stream).await?)?;
         self.stall_if_cut(&peer.member).await;
@@ -79,11 +86,19 @@ impl Shared {
                 return Err(HelloError::Here(Refused::NameTaken(taken)));
             }
         };
+        self.compare_times(&peer, heard);
         self.outlast_what_ends(peer.member.id.boot).await;
         let slot = self.sessions.begin_accept(&self.id, &peer.member.id, self.next_serial());
         let slot = slot.map_err(HelloError::Here)?;
         write(stream, &accepting.accept(&local, floor)).await?;
         Ok((peer, slot, floor))
+    }
+
+    /// Has the time of a peer that was admitted compared with ours, which was `heard` as it came.
+    fn compare_times(&self, peer: &Introduced, heard: Millis) {
+        if let Some(time) = peer.time {
+            self.admission.met(&peer.member, time, heard);
+        }
     }
 
     /// Waits until a session that is ending has left its slot, for as long as a HELLO may take: or
@@ -111,11 +126,11 @@ async fn tell<T>(met: Result<T, HelloError>, stream: &mut TcpStream) -> Result<T
     met
 }
 
-fn nonce() -> Result<[u8; 32], HelloError> {
+fn fresh() -> Result<Fresh, HelloError> {
     let mut nonce = [0; 32];
     // A node without random numbers did not start.
     getrandom::fill(&mut nonce).map_err(|_| HelloError::Broken)?;
-    Ok(nonce)
+    Ok(Fresh { nonce, time: clock::cluster(clock::now()) })
 }
 
 async fn write(stream: &mut TcpStream, frame: &Frame) -> Result<(), HelloError> {

@@ -237,10 +237,11 @@ impl Native {
                 .unwrap_or(HeaderValue::from_static("application/octet-stream")),
         };
         headers.insert(CONTENT_TYPE, media);
-        let age_ms = now.0.saturating_sub(entry.version.millis().0);
+        // By the clock that its version was given by.
+        let age_ms = clock::cluster(now).left(entry.version.millis());
         headers.insert(AGE, HeaderValue::from(age_ms / 1_000));
         if let Some(end) = entry.expires_at {
-            let left_s = end.0.saturating_sub(now.0) / 1_000;
+            let left_s = end.left(now) / 1_000;
             if let Ok(value) = HeaderValue::try_from(format!("max-age={left_s}")) {
                 headers.insert(CACHE_CONTROL, value);
             }
