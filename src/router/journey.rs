@@ -6,10 +6,11 @@
 //! the slot before. So a change of owners costs a command time, and never its answer.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::batch::{Group, is_worth_a_journey};
@@ -41,16 +42,17 @@ impl Router {
     /// Has one command done, wherever that is by then.
     pub(super) async fn travel(&self, slot: Slot, command: Command) -> Result<Reply, Error> {
         let place = self.inner.journeys.take(1, command.bytes()).ok_or(Error::Crowded)?;
-        let answer = self.travel_until(slot, &command, Instant::now() + ROUTE_TIMEOUT).await;
+        let answer = self.travel_until(slot, &command, clock::steady() + ROUTE_TIMEOUT).await;
         drop(place);
         answer
     }
 
+    /// `end` is by the steady clock: who was stopped on the way has not gained any time.
     async fn travel_until(
         &self,
         slot: Slot,
         command: &Command,
-        end: Instant,
+        end: Duration,
     ) -> Result<Reply, Error> {
         let mut changes = self.inner.changes.subscribe();
         let mut redirect = None;
@@ -68,10 +70,11 @@ impl Router {
                 }
                 Step::Redirect(_, error) | Step::Wait(error) => error,
             };
-            if end <= Instant::now() {
+            let left = end.saturating_sub(clock::steady());
+            if left.is_zero() {
                 return Err(error);
             }
-            wait(&mut changes, end.min(Instant::now() + pause)).await;
+            wait(&mut changes, left.min(pause)).await;
             pause = ROUTE_PAUSE_MAX.min(2 * pause);
         }
     }
@@ -93,7 +96,7 @@ impl Router {
             let slot = command.slot().unwrap_or(Slot(0));
             by_slot.entry(slot).or_default().push((at, command));
         }
-        let end = Instant::now() + ROUTE_TIMEOUT;
+        let end = clock::steady() + ROUTE_TIMEOUT;
         let journeys = by_slot.into_iter().map(async |(slot, commands)| match hop {
             Hop::First => self.travel_in_order(slot, commands, end).await,
             Hop::Last => self.try_in_order(slot, commands).await,
@@ -107,7 +110,7 @@ impl Router {
         &self,
         slot: Slot,
         commands: Vec<(usize, Command)>,
-        end: Instant,
+        end: Duration,
     ) -> Vec<(usize, Result<Reply, Error>)> {
         let mut answers = Vec::with_capacity(commands.len());
         for (at, command) in commands {
@@ -261,7 +264,7 @@ pub(super) async fn run_there(link: &Link, slot: Slot, command: &Command) -> Ste
 }
 
 /// Waits for a change, or a short while: what changed at another node is not published here.
-async fn wait(changes: &mut watch::Receiver<u64>, end: Instant) {
+async fn wait(changes: &mut watch::Receiver<u64>, pause: Duration) {
     // Whether it changed or not, it is looked at again.
-    let _ = timeout_at(end, changes.changed()).await;
+    let _ = timeout(pause, changes.changed()).await;
 }
