@@ -75,18 +75,14 @@ impl Shared {
     /// if they are far apart.
     pub(super) fn meet_time(&self, peer: &Member, time: Millis, heard: Millis) {
         let ours = clock::cluster(heard);
-        let is_far = is_over(time.since(ours), CLOCK_SKEW_MAX);
         let sight = self.membership.sight.load();
         let (own, side) = (self.own_side(&sight.view), Side::of(peer));
-        let is_taken = self.compare(own, side, time, heard);
-        if is_far {
-            let done = match (is_taken, side.takes(own, None, ours.since(time))) {
-                (true, _) => "this node takes the time of the peer",
-                (false, true) => "the peer takes the time of this node",
-                (false, false) => "both take the time of another",
+        if !self.compare(own, side, time, heard) && is_over(time.since(ours), CLOCK_SKEW_MAX) {
+            let done = match side.takes(own, None, ours.since(time)) {
+                true => "the peer takes the time of this node",
+                false => "both take the time of another",
             };
-            let (ours, theirs) = (Date(ours), Date(time));
-            warn!(peer = %peer.id, %ours, %theirs, done, "clocks of two nodes are far apart");
+            say_far_apart(side, ours, time, done);
         }
     }
 
@@ -133,8 +129,10 @@ impl Shared {
         }
         if is_taken {
             clock::set_cluster(time, heard);
-            let (peer, ours, theirs) = (peer.name, Date(ours), Date(time));
-            info!(%peer, %ours, %theirs, "took the time of a peer");
+            match is_over(lead_ms, CLOCK_SKEW_MAX) {
+                true => say_far_apart(peer, ours, time, "this node takes the time of the peer"),
+                false => info!(peer = %peer.name, lead_ms, "took the time of a peer"),
+            }
         }
         if is_taken && !own.is_joining && is_over(lead_ms, LEASE + CLOCK_TOLERANCE) {
             // All its clocks stood still, and so the lease did not end by itself.
@@ -142,6 +140,11 @@ impl Shared {
         }
         is_taken
     }
+}
+
+fn say_far_apart(peer: Side<'_>, ours: Millis, theirs: Millis, done: &str) {
+    let (peer, ours, theirs) = (peer.name, Date(ours), Date(theirs));
+    warn!(%peer, %ours, %theirs, done, "clocks of two nodes are far apart");
 }
 
 impl fmt::Display for Date {
@@ -162,7 +165,15 @@ fn is_over(lead_ms: i64, bound: Duration) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::cluster::{Cluster, Sight};
+    use crate::limits::TABLE_BYTES_MIN;
+    use crate::member::Boot;
+    use crate::router::{Router, Routes};
+    use crate::shard::Gate;
+    use crate::table::{Table, TableConfig};
 
     const HOUR_MS: i64 = 3_600_000;
 
@@ -222,6 +233,55 @@ mod tests {
         assert!(!own.takes(side(&b, true), Some(&a), HOUR_MS));
         assert!(own.takes(side(&a, true), Some(&a), HOUR_MS));
         assert!(own.takes(side(&b, false), Some(&a), HOUR_MS));
+    }
+
+    fn member(name: &str, standing: Standing) -> Member {
+        let id = NodeId { name: NodeName::new(name).unwrap(), boot: Boot(1) };
+        let (addr, http) = (String::new(), String::new());
+        Member { id, addr, http, incarnation: 1, standing, weight: 1 }
+    }
+
+    /// A node in a cluster with `peer`.
+    fn in_cluster(peer: &Member) -> Cluster {
+        let me = member("me", Standing::Alive);
+        let gate = Arc::new(Gate::default());
+        let routes = Routes::alone(&View::new(1, [me.clone()]));
+        let table = Table::new(&TableConfig::new(TABLE_BYTES_MIN));
+        let (shard, _) = Shard::new(0, table, Arc::clone(&gate));
+        let router = Router::new(me.id.clone(), vec![shard], Arc::clone(&gate), routes);
+        let cluster = Cluster::new(me.clone(), vec![], router, gate);
+        let membership = &cluster.shared.membership;
+        let beat = membership.sight.load().beat.clone();
+        membership.sight.store(Arc::new(Sight { view: View::new(2, [me, peer.clone()]), beat }));
+        cluster
+    }
+
+    /// The one test that moves the time of this process, by turns.
+    #[tokio::test]
+    async fn who_stood_still_with_its_clocks_hears_of_it_and_takes_its_lease_for_over() {
+        let peer = member("peer", Standing::Alive);
+        let cluster = in_cluster(&peer);
+        let shared = &cluster.shared;
+        let hear = |peer: &Member, lead_ms: u64| {
+            let lease = clock::now().after(LEASE);
+            shared.gate.lease_until(lease);
+            let time = clock::cluster(clock::now()).in_millis(lead_ms);
+            shared.hear_clock(&peer.id, Version::at(time));
+            (clock::cluster(clock::now()) >= time, shared.gate.lease_end() == lease)
+        };
+        // Drift moves the time and ends nothing.
+        assert_eq!(hear(&peer, 900), (false, true));
+        assert_eq!(hear(&peer, 1_500), (true, true));
+        assert_eq!(hear(&peer, 6_000), (true, false));
+        // Who joins moves nothing, and neither does who is not known.
+        let newcomer = member("newcomer", Standing::Joining);
+        let cluster = in_cluster(&newcomer);
+        let time = Version::at(clock::cluster(clock::now()).in_millis(90_000));
+        cluster.shared.hear_clock(&newcomer.id, time);
+        cluster.shared.hear_clock(&peer.id, time);
+        assert!(clock::cluster(clock::now()) < time.millis());
+        cluster.shared.hear_clock(&newcomer.id, Version(u64::MAX));
+        clock::set_cluster(clock::now(), clock::now());
     }
 
     #[test]
