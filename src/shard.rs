@@ -516,7 +516,7 @@ mod tests {
         let (other, _supervisor) = start().await;
         other.write_one(put(1)).await.unwrap();
         let older = other.record(&key(1)).unwrap();
-        shard.observe(older.version());
+        shard.observe(older.version(), clock::now());
         let delete = Command::from(Delete { key: key(1) });
         assert_eq!(shard.write_one(delete).await, Ok(Reply::Flag(false)));
         assert_eq!(shard.transfer(vec![Transfer::TakeOver(older)]).await, [Ok(false)]);

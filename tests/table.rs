@@ -313,7 +313,7 @@ fn a_version_far_ahead_is_taken_over_and_followed_by_its_key_alone() {
     // So does a deletion, and what comes after it.
     assert!(writer.bury(&key(1), now.after(CLOCK_SKEW_MAX), now));
     assert_eq!(
-        writer.reader().known(&key(1)).map(|known| known.version()),
+        writer.reader().record(&key(1)).map(|record| record.version()),
         Some(Version(far.0 + 2))
     );
     assert_eq!(writer.put(&key(1), &NewEntry::of(b"again"), now).1, Version(far.0 + 3));

@@ -167,8 +167,11 @@ fn is_over(lead_ms: i64, bound: Duration) -> bool {
 mod tests {
     use std::sync::Arc;
 
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::cluster::{Cluster, Sight};
+    use crate::config::ClusterConfig;
     use crate::limits::TABLE_BYTES_MIN;
     use crate::member::Boot;
     use crate::router::{Router, Routes};
@@ -249,10 +252,11 @@ mod tests {
         let table = Table::new(&TableConfig::new(TABLE_BYTES_MIN));
         let (shard, _) = Shard::new(0, table, Arc::clone(&gate));
         let router = Router::new(me.id.clone(), vec![shard], Arc::clone(&gate), routes);
-        let cluster = Cluster::new(me.clone(), vec![], router, gate);
+        let cluster = Cluster::new(me.clone(), &ClusterConfig::alone(), router, gate);
         let membership = &cluster.shared.membership;
         let beat = membership.sight.load().beat.clone();
-        membership.sight.store(Arc::new(Sight { view: View::new(2, [me, peer.clone()]), beat }));
+        let view = View::new(2, [me, peer.clone()]);
+        membership.sight.store(Arc::new(Sight { view, beat, detours: BTreeMap::new() }));
         cluster
     }
 
