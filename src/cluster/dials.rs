@@ -69,6 +69,8 @@ pub(super) struct Missing {
     pub(super) reason: String,
     /// Whether nothing speaks for anybody being there.
     pub(super) is_silent: bool,
+    /// Whether an attempt has ended there.
+    pub(super) is_tried: bool,
 }
 
 /// What came of an attempt.
@@ -181,8 +183,9 @@ impl Dials {
                 Seen::Met | Seen::Somebody => false,
                 Seen::Unknown | Seen::Silence => true,
             };
+            let is_tried = attempts.seen != Seen::Unknown;
             let reason = attempts.reason.unwrap_or_else(|| "nothing has come of it yet".to_owned());
-            Some(Missing { place: place.to_string(), reason, is_silent })
+            Some(Missing { place: place.to_string(), reason, is_silent, is_tried })
         };
         let mut all: Vec<_> = seeds.chain(resolved).filter_map(missing).collect();
         // Where somebody is says more than where nothing is known.

@@ -205,7 +205,8 @@ impl DiscoveryState {
     fn wait(&mut self, missing: &Missing) {
         let now = self.shared.now();
         self.shared.membership.set_waits_for(Some(missing.to_string()));
-        if self.said_waiting.is_none_or(|at| at + WAITING_LOG_PAUSE <= now) {
+        let is_due = self.said_waiting.is_none_or(|at| at + WAITING_LOG_PAUSE <= now);
+        if is_due && missing.is_tried {
             self.said_waiting = Some(now);
             warn!(
                 place = missing.place,

@@ -1,23 +1,13 @@
 //! When a node may begin a cluster of its own.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use smache::limits::{ALONE_AFTER, FORM_AFTER};
 
 use crate::member::{Member, PATIENCE, free_addr, settle, wait_until};
-use crate::process::{Node, smache};
 
-/// Starts a node that looks for others at `join`, and does not wait until it is ready.
-fn begin(join: &str, settings: &[(&str, &str)]) -> Node {
-    let http = free_addr();
-    let mut command = smache(&["serve", "--http", &http, "--cluster", "127.0.0.1:0"]);
-    command.args(["--node", "b", "--join", join]).env("SMACHE_MEMORY", "64MiB");
-    command.envs(settings.iter().copied());
-    Node::begin(&mut command, http.parse::<SocketAddr>().unwrap())
-}
-
-fn assert_waits_for(node: &Node, place: &str) {
+fn assert_waits_for(node: &Member, place: &str) {
     let ready = node.get("/readyz");
     assert_eq!(ready.status, 503, "{ready:?}");
     assert!(ready.body.contains(place), "{ready:?}");
@@ -47,26 +37,21 @@ fn a_node_whose_first_dials_come_to_nothing_joins_when_they_do_not() {
             std::thread::sleep(Duration::from_millis(5));
         }
     });
-    let node = begin(&addr, &[]);
+    let node = Member::begin("b", &[&addr], &[]);
     node.wait_for_line("waiting: there may be a cluster");
     std::thread::sleep(2 * FORM_AFTER);
     assert_waits_for(&node, &addr);
     closes.join().unwrap();
     let first = Member::start_at("a", &addr, &[]);
     node.wait_for_line("node is ready");
-    settle(&[&first, &Member::of("b", node)]);
+    settle(&[&first, &node]);
 }
 
 #[test]
 fn a_node_that_was_refused_is_not_ready() {
     let first = Member::start_with("a", "127.0.0.1:0", &[], &[("SMACHE_COOKIE", "one-cookie")]);
-    let other = begin(&first.addr, &[("SMACHE_COOKIE", "another-cookie")]);
-    let same_name = {
-        let http = free_addr();
-        let mut command = smache(&["serve", "--http", &http, "--cluster", "127.0.0.1:0"]);
-        command.args(["--node", "a", "--join", &first.addr]).env("SMACHE_COOKIE", "one-cookie");
-        Node::begin(&mut command, http.parse::<SocketAddr>().unwrap())
-    };
+    let other = Member::begin("b", &[&first.addr], &[("SMACHE_COOKIE", "another-cookie")]);
+    let same_name = Member::begin("a", &[&first.addr], &[("SMACHE_COOKIE", "one-cookie")]);
     for node in [&other, &same_name] {
         node.wait_for_line("waiting: there may be a cluster");
     }
@@ -81,9 +66,9 @@ fn a_node_that_was_refused_is_not_ready() {
 #[test]
 fn a_node_that_sees_nothing_is_alone_only_if_it_may_be() {
     let join = "nobody.invalid:4100";
-    let waits = begin(join, &[("SMACHE_ALLOW_ALONE", "false")]);
+    let waits = Member::begin("b", &[join], &[("SMACHE_ALLOW_ALONE", "false")]);
     let began = Instant::now();
-    let forms = begin(join, &[("SMACHE_ALLOW_ALONE", "true")]);
+    let forms = Member::begin("b", &[join], &[("SMACHE_ALLOW_ALONE", "true")]);
     waits.wait_for_line("waiting: there may be a cluster");
     assert_waits_for(&waits, join);
     forms.wait_for_line("node is ready");

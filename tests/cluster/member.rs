@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::ops::{Deref, DerefMut};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -95,6 +95,18 @@ impl Member {
     /// As [`Self::start_at`], of another build.
     pub fn start_build(program: &OsStr, name: &str, addr: &str, join: &[&str]) -> Self {
         Self::start_command(command_of(program, SERVE), name, addr, join, &[])
+    }
+
+    /// Starts a node that need not find a cluster, and waits until it answers, ready or not.
+    pub fn begin(name: &str, join: &[&str], settings: &[(&str, &str)]) -> Self {
+        let http = free_addr();
+        let mut command = smache(&["serve", "--demo", "--http", &http]);
+        command.args(["--node", name, "--cluster", "127.0.0.1:0", "--join", &join.join(",")]);
+        command.env("SMACHE_MEMORY", "64MiB").envs(settings.iter().copied());
+        let addr: SocketAddr = http.parse().unwrap();
+        let node = Node::begin(&mut command, addr);
+        wait_until("it answers", PATIENCE, || TcpStream::connect(addr).is_ok());
+        Self::of(name, node)
     }
 
     fn start_command(

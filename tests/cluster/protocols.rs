@@ -1,7 +1,7 @@
 //! Nodes that meet nodes of other protocols, as in an upgrade that skips a version.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -10,8 +10,7 @@ use std::time::Duration;
 use smache::limits::FORM_AFTER;
 use smache::peer::protocol::Protocols;
 
-use crate::member::{Member, PATIENCE, free_addr, settle, wait_until};
-use crate::process::{Node, smache};
+use crate::member::{Member, PATIENCE, settle, wait_until};
 
 /// What a node says of itself that speaks the protocols 201 and 202 only.
 const STRANGE: &[u8] = b"\x01\0\x0csmache\0\xc9\0\xca\0\0";
@@ -72,16 +71,8 @@ fn meet(stream: &mut TcpStream, answer: &[u8]) -> Vec<u8> {
     read_frame(stream).unwrap_or_default()
 }
 
-/// Starts a node that looks for others at `join`, and does not wait until it is ready.
-fn begin(name: &str, join: &str) -> Node {
-    let http = free_addr();
-    let mut command = smache(&["serve", "--http", &http, "--cluster", "127.0.0.1:0"]);
-    command.args(["--node", name, "--join", join]).env("SMACHE_MEMORY", "64MiB");
-    Node::begin(&mut command, http.parse::<SocketAddr>().unwrap())
-}
-
 /// Waits until a node has said that it waits, and looks at what it says otherwise.
-fn assert_waiting(node: &Node, place: &str, range: &str) {
+fn assert_waiting(node: &Member, place: &str, range: &str) {
     let line = node.wait_for_line("waiting: there may be a cluster");
     assert!(line.contains(place) && line.contains(range), "{line}");
     // Long after it would have begun a cluster.
@@ -101,7 +92,7 @@ fn assert_waiting(node: &Node, place: &str, range: &str) {
 #[test]
 fn a_node_that_finds_other_protocols_only_waits_until_they_are_gone() {
     let stranger = Stranger::start(STRANGE);
-    let node = begin("a", &stranger.addr);
+    let node = Member::begin("a", &[&stranger.addr], &[]);
     assert_waiting(&node, &stranger.addr, "201..=202");
     // It said why to the other, with its own range.
     let told = stranger.end();
@@ -109,7 +100,7 @@ fn a_node_that_finds_other_protocols_only_waits_until_they_are_gone() {
     assert_eq!(told[0], REFUSE);
     assert!(text.contains("201..=202") && text.contains(&Protocols::OURS.to_string()), "{text}");
     node.wait_for_line("node is ready");
-    settle(&[&Member::of("a", node)]);
+    settle(&[&node]);
 }
 
 #[test]
@@ -117,18 +108,18 @@ fn a_node_that_is_refused_for_its_protocol_waits_and_joins_who_comes_after() {
     // As the versions before say it.
     let stranger = Stranger::start(b"\x04\0\x14\x032..2, here 201..202");
     let addr = stranger.addr.clone();
-    let node = begin("b", &addr);
+    let node = Member::begin("b", &[&addr], &[]);
     assert_waiting(&node, &addr, "201..202");
     stranger.end();
     let first = Member::start_at("a", &addr, &[]);
     node.wait_for_line("node is ready");
-    settle(&[&first, &Member::of("b", node)]);
+    settle(&[&first, &node]);
 }
 
 #[test]
 fn a_node_that_waits_ends_when_it_is_told_to() {
     let stranger = Stranger::start(STRANGE);
-    let mut node = begin("a", &stranger.addr);
+    let mut node = Member::begin("a", &[&stranger.addr], &[]);
     node.wait_for_line("waiting: there may be a cluster");
     node.signal(rustix::process::Signal::TERM);
     let (status, _) = node.wait();

@@ -119,8 +119,8 @@ fn record() -> impl Strategy<Value = Record> {
         let new = NewEntry { value, media, expires_at: *expires_at, tags, is_pinned };
         Record::new(&key, &new, *version).unwrap()
     });
-    let deleted = (key(), any::<(u64, u64)>())
-        .prop_map(|(key, (version, at))| Record::tombstone(&key, Version(version), Millis(at)));
+    let deleted =
+        (key(), version()).prop_map(|(key, version)| Record::tombstone(&key, version, END));
     prop_oneof![written, deleted]
 }
 
