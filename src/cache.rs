@@ -36,10 +36,6 @@ pub use status::{
 #[error("this node is alone; allowed: on a node started with --cluster")]
 pub struct NotInCluster;
 
-/// Where the counter of [`Cache::put_next`] is kept. Counters are held apart from entries, so that
-/// no key can be taken by it.
-const NEXT_ID: &str = "next-id";
-
 /// The cache of this node. Clones are the same cache.
 #[derive(Clone)]
 pub struct Cache {
@@ -121,8 +117,8 @@ impl Cache {
         Ok(checks.into_iter().map(answer).collect())
     }
 
-    /// Stores a value under the next id of a counter that starts at 1, and returns the id
-    /// with what became of the put.
+    /// Stores a value under the next id, from 1, and returns the id with what became of the put. No id
+    /// is given twice while one node of the cluster lives.
     ///
     /// Ids whose decimal string is a key already are passed over, so that no entry is overwritten.
     ///
@@ -130,10 +126,9 @@ impl Cache {
     ///
     /// As [`Cache::run_one`], and [`Error::IdsTaken`] if too many ids in a row are keys.
     pub async fn put_next(&self, put: Put) -> Result<(u64, Reply), Error> {
-        let name = Key::from_static(NEXT_ID);
         let began = Instant::now();
         for attempts in 1..=ID_ATTEMPTS_MAX {
-            let Reply::Number(id) = self.run_one(NextId::of(&name).into()).await? else {
+            let Reply::Number(id) = self.run_one(NextId.into()).await? else {
                 continue;
             };
             let Ok(key) = Key::new(id.to_string()) else { continue };

@@ -7,6 +7,7 @@
 
 mod dials;
 mod discovery;
+mod ids;
 mod inbox;
 mod keeper;
 mod message;
@@ -29,6 +30,7 @@ use crate::clock::{self, Millis};
 use crate::command::Reply;
 use crate::config::{ClusterConfig, Seed};
 use crate::error::Error;
+use crate::ids::{Ids, Reservations};
 use crate::limits::{
     CLAIMS_WAITING_MAX, CLUSTER_NAME, HANDOFF_STALL, HANDOFF_TIMEOUT, LEFT_TIMEOUT,
     PEER_FRAME_BYTES_MAX, PEER_REPLY_BYTES_MAX,
@@ -77,6 +79,7 @@ struct Shared {
     began: Duration,
     router: Router,
     gate: Arc<Gate>,
+    ids: Arc<Ids>,
     /// Set once, when the node is about to listen.
     transport: OnceLock<Transport>,
     membership: Membership,
@@ -94,6 +97,7 @@ struct Shared {
 struct Membership {
     roster: Mutex<Roster>,
     dials: Mutex<Dials>,
+    reservations: Mutex<Reservations>,
     sight: ArcSwap<Sight>,
     /// What peers told.
     inbox: Inbox,
@@ -101,6 +105,8 @@ struct Membership {
     followed: Followed,
     /// Whether there ever was a session with another node.
     has_met: AtomicBool,
+    /// Whether this node has begun a cluster.
+    has_formed: AtomicBool,
     /// Whether this node is in a cluster, its own or another.
     has_joined: watch::Sender<bool>,
     /// Whether this node hands over what it has, to go.
@@ -125,7 +131,8 @@ struct Holdings {
 }
 
 impl Cluster {
-    /// Listens for other nodes and starts to look for them. `http` is where clients reach this node.
+    /// Listens for other nodes and starts to look for them. What is reserved for this node to give
+    /// comes into `ids`.
     ///
     /// # Errors
     ///
@@ -135,9 +142,10 @@ impl Cluster {
         me: Member,
         router: Router,
         gate: Arc<Gate>,
+        ids: Arc<Ids>,
         supervisor: &Supervisor,
     ) -> Result<Self, TransportError> {
-        let cluster = Self::new(me.clone(), config, router, gate);
+        let cluster = Self::new(me.clone(), config, router, gate, ids);
         let config = TransportConfig {
             listen: config.listen,
             me: Member { standing: Standing::Joining, ..me.clone() },
@@ -160,7 +168,13 @@ impl Cluster {
         Ok(cluster)
     }
 
-    fn new(me: Member, config: &ClusterConfig, router: Router, gate: Arc<Gate>) -> Self {
+    fn new(
+        me: Member,
+        config: &ClusterConfig,
+        router: Router,
+        gate: Arc<Gate>,
+        ids: Arc<Ids>,
+    ) -> Self {
         let seeds = config.join.clone();
         let shared = Shared {
             me: me.id.clone(),
@@ -169,6 +183,7 @@ impl Cluster {
             began: clock::steady(),
             router,
             gate,
+            ids,
             transport: OnceLock::new(),
             holdings: Holdings::new(me.id.clone()),
             membership: Membership::new(me, seeds),
@@ -293,6 +308,7 @@ impl Cluster {
             Request::Relay(_) | Request::Relayed(_) => {
                 Response::Refused("nothing to be passed on".to_owned())
             }
+            Request::Reserve(wanted) => shared.reserve_for(&from, wanted),
             Request::Left => {
                 shared.told(&from, |told| told.has_left = true);
                 Response::Ok
@@ -303,14 +319,17 @@ impl Cluster {
 
 impl Membership {
     fn new(me: Member, seeds: Vec<Seed>) -> Self {
+        let reservations = Mutex::new(Reservations::new(me.id.clone()));
         let roster = Roster::new(me);
         Self {
             sight: ArcSwap::from_pointee(Sight::of(&roster, Duration::ZERO)),
             roster: Mutex::new(roster),
             dials: Mutex::new(Dials::new(seeds)),
+            reservations,
             inbox: Inbox::default(),
             followed: Followed::default(),
             has_met: AtomicBool::new(false),
+            has_formed: AtomicBool::new(false),
             has_joined: watch::Sender::new(false),
             is_leaving: AtomicBool::new(false),
             waits_for: ArcSwapOption::empty(),

@@ -90,6 +90,9 @@ pub enum Error {
     /// Too many commands wait for the owners of their keys. Nothing changed.
     #[error("too many commands wait for other nodes; try again")]
     Crowded,
+    /// No ids are reserved for the node that gives them. Nothing changed.
+    #[error("no ids are reserved yet; try again")]
+    NoIds,
 }
 
 impl Error {
@@ -106,7 +109,8 @@ impl Error {
             | Self::IdsTaken { .. }
             | Self::Later
             | Self::Unsupported { .. }
-            | Self::Crowded => false,
+            | Self::Crowded
+            | Self::NoIds => false,
         }
     }
 }

@@ -170,6 +170,30 @@ pub const ID_ATTEMPTS_MAX: usize = 1_024;
 /// How long ids are tried, before the one that is under way.
 pub const ID_SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Ids that a node reserves at a time: so many may be passed over when it ends. Another range is reserved
+/// when half of one is left, which lasts for many round trips however fast ids are taken.
+pub const IDS_RESERVED: u64 = 256;
+
+/// The first id of the far region. That ends where JSON's numbers cease to hold integers.
+pub const IDS_FAR: u64 = 1 << 52;
+
+/// Ids of the far region from the first place of one run to that of another, at least: 30 bits of a boot
+/// id tell runs apart.
+pub const IDS_FAR_STRIPE: u64 = 1 << 22;
+
+/// How long a node may take to answer whether ids are free.
+pub const IDS_ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long ids are not to be had from the low region before they come from the far one: longer than it
+/// takes to be sure that a process is gone.
+pub const IDS_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Pause after not all who may be alive have answered.
+pub const IDS_PAUSE: Duration = Duration::from_millis(100);
+
+/// Least pause after another node wanted the same ids for the second time.
+pub const IDS_GIVE_WAY: Duration = Duration::from_millis(5);
+
 /// How long it is remembered that a key was deleted, while there are other nodes.
 ///
 /// An older entry that arrives later than this, from a node that was cut off for as long, comes back.
@@ -195,6 +219,17 @@ const _: () = assert!(
 );
 // One batch that ends every actor it meets does not spend the restart budget.
 const _: () = assert!(SHARD_ATTEMPTS_MAX * 2 < RESTARTS_MAX);
+// Places of two runs in the far region do not overlap in part.
+const _: () = assert!(IDS_FAR.is_multiple_of(IDS_FAR_STRIPE));
+const _: () = assert!(IDS_FAR_STRIPE.is_multiple_of(IDS_RESERVED));
+const _: () = assert!(2 * IDS_FAR == 1 << f64::MANTISSA_DIGITS);
+// A command that waits for ids has them before it is given up, and a node that is killed makes nobody
+// use the far region.
+const _: () = assert!(IDS_PATIENCE.as_millis() * 2 < ROUTE_TIMEOUT.as_millis());
+const _: () = assert!(IDS_ANSWER_TIMEOUT.as_millis() < IDS_PATIENCE.as_millis());
+const _: () = assert!(
+    DEAD_AFTER_REFUSED.as_millis() + 2 * MEMBER_TICK.as_millis() < IDS_PATIENCE.as_millis()
+);
 // A batch must fit into the queue, or it could never be admitted.
 const _: () = assert!(SHARD_BATCH_MAX <= SHARD_IN_FLIGHT_MAX);
 // A full queue must drain within the time one caller waits, at the very slow 100 us a write.

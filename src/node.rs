@@ -17,6 +17,7 @@ use crate::cluster::{Cluster, LeftBehind};
 use crate::config::Config;
 use crate::door::{Door, Listener};
 use crate::front::http::{self, Guard};
+use crate::ids::Ids;
 use crate::limits::{DRAIN_TIMEOUT, LAME_DUCK};
 use crate::member::{Boot, Member, NodeId, Standing, View};
 use crate::peer::TransportError;
@@ -115,13 +116,17 @@ impl Node {
         supervisor: Supervisor,
     ) -> Result<Self, NodeError> {
         let gate = Arc::new(Gate::default());
+        let ids = Arc::new(match config.cluster {
+            Some(_) => Ids::default(),
+            None => Ids::alone(),
+        });
         let mut shards = Vec::with_capacity(config.shards.get());
         for id in 0..config.shards.get() {
             let memory_bytes = config.memory_bytes / config.shards;
             let seed = getrandom::u64().map_err(NodeError::Random)?;
             let table = TableConfig { memory_bytes, seed, limit: Limit::Memory };
-            let (shard, spec) =
-                Shard::new(id, Table::one_of(config.shards, &table), Arc::clone(&gate));
+            let table = Table::one_of(config.shards, &table);
+            let (shard, spec) = Shard::new(id, table, Arc::clone(&gate), Arc::clone(&ids));
             supervisor.add(spec).await?;
             shards.push(shard);
         }
@@ -132,7 +137,7 @@ impl Node {
         let mut cluster = None;
         if let Some(config) = &config.cluster {
             let (me, router) = (me.clone(), router.clone());
-            cluster = Some(Cluster::start(config, me, router, gate, &supervisor).await?);
+            cluster = Some(Cluster::start(config, me, router, gate, ids, &supervisor).await?);
         }
         let bytes_max = config.value_bytes_max;
         let cache = Cache::new(me.id, bytes_max, router, supervisor.clone(), cluster.clone());

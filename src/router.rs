@@ -151,9 +151,11 @@ impl Router {
         if access == Access::Read || !self.is_settled(slot, now) {
             return Box::pin(self.ask(slot, command)).await;
         }
-        let again = self.inner.gate.has_peers().then(|| command.clone());
+        let again = self.may_wait(&command).then(|| command.clone());
         match (self.shard_of(slot).write_one(command).await, again) {
-            (Err(Error::NotHere { .. }), Some(again)) => Box::pin(self.travel(slot, again)).await,
+            (Err(Error::NotHere { .. } | Error::NoIds), Some(again)) => {
+                Box::pin(self.travel(slot, again)).await
+            }
             (answer, _) => answer,
         }
     }
@@ -206,6 +208,11 @@ impl Router {
     #[must_use]
     pub fn record_here(&self, key: &Key) -> Option<Record> {
         self.shard_of(key.slot()).record(key)
+    }
+
+    /// Whether a command that goes to a shard of this node may not be done there yet, or not any more.
+    fn may_wait(&self, command: &Command) -> bool {
+        self.inner.gate.has_peers() || matches!(command, Command::NextId(_))
     }
 
     /// Whether commands for `slot` are done here and nothing of it is elsewhere.

@@ -18,6 +18,7 @@ use crate::clock::Pulse;
 use crate::command::{Command, Reply};
 use crate::entry::{Entry, Key, Millis, Slot, Version};
 use crate::error::Error;
+use crate::ids::Ids;
 use crate::limits::{
     SHARD_ATTEMPTS_MAX, SHARD_BATCH_MAX, SHARD_CALL_BEAT, SHARD_CALL_BEATS,
     SHARD_IN_FLIGHT_BYTES_MAX, SHARD_IN_FLIGHT_MAX,
@@ -76,15 +77,16 @@ pub struct ShardStats {
 
 impl Shard {
     /// The shard of `table`, and how its actor is started. What `gate` does not let through is not
-    /// written. Needs a tokio runtime.
+    /// written, and what is given from `ids` is only what is there. Needs a tokio runtime.
     #[must_use]
-    pub fn new(id: usize, table: Arc<Table>, gate: Arc<Gate>) -> (Self, ChildSpec) {
+    pub fn new(id: usize, table: Arc<Table>, gate: Arc<Gate>, ids: Arc<Ids>) -> (Self, ChildSpec) {
         let reader = table.reader();
         let holding = Arc::new(Holding {
             table,
             inbox: Inbox::new(SHARD_IN_FLIGHT_MAX, SHARD_IN_FLIGHT_BYTES_MAX),
             gate,
             counts: Counts::default(),
+            ids,
             seen: AtomicU64::new(0),
         });
         let post = Post::default();
@@ -180,8 +182,8 @@ impl Shard {
     /// # Errors
     ///
     /// For each command on its own: [`Error::Busy`] if too much is waiting (nothing changed),
-    /// [`Error::NotHere`] if its slot is another node's by now or [`Error::Later`] if it was put off
-    /// (nothing changed), [`Error::Timeout`] if it was not answered in time or [`Error::Down`] if the
+    /// [`Error::NotHere`] if its slot is another node's by now, [`Error::Later`] if it was put off or
+    /// [`Error::NoIds`] if it wants one and none is reserved (nothing changed), [`Error::Timeout`] if it was not answered in time or [`Error::Down`] if the
     /// shard is gone for good (the write may have happened).
     pub async fn write(
         &self,
@@ -326,6 +328,7 @@ mod tests {
     use crate::clock;
     use crate::command::{Condition, Delete, Get, NextId, Put, Stored};
     use crate::entry::MediaType;
+    use crate::ids::IdRange;
     use crate::supervision::Supervisor;
     use crate::table::TableConfig;
 
@@ -338,11 +341,16 @@ mod tests {
 
     async fn start_gated() -> (Shard, Supervisor, Arc<Gate>) {
         let gate = Arc::new(Gate::default());
+        let (shard, supervisor) = start_with(Arc::clone(&gate), Arc::new(Ids::alone())).await;
+        (shard, supervisor, gate)
+    }
+
+    async fn start_with(gate: Arc<Gate>, ids: Arc<Ids>) -> (Shard, Supervisor) {
         let table = Table::new(&TableConfig::new(1 << 24));
-        let (shard, spec) = Shard::new(0, table, Arc::clone(&gate));
+        let (shard, spec) = Shard::new(0, table, gate, ids);
         let supervisor = Supervisor::start().await.unwrap();
         supervisor.add(spec).await.unwrap();
-        (shard, supervisor, gate)
+        (shard, supervisor)
     }
 
     fn key(n: usize) -> Key {
@@ -362,7 +370,7 @@ mod tests {
     #[tokio::test]
     async fn a_batch_larger_than_one_message_is_done_in_order() {
         let (shard, _supervisor) = start().await;
-        let counter = || Command::from(NextId::of(&key(0)));
+        let counter = || Command::from(NextId);
         let replies =
             shard.write((0..3 * SHARD_BATCH_MAX).map(|_| counter()).collect(), usize::MAX).await;
         let ids: Vec<_> = replies.into_iter().map(Result::unwrap).collect();
@@ -542,17 +550,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_counter_goes_on_where_it_has_come_to_elsewhere() {
-        let (shard, _supervisor) = start().await;
-        let next = || Command::from(NextId::of(&key(7)));
-        for id in 1..=3 {
-            assert_eq!(shard.write_one(next()).await, Ok(Reply::Number(id)));
-        }
-        let name = Key::of_counter(&key(7));
-        let known = shard.record(&name).unwrap();
-        let (other, _supervisor) = start().await;
-        let merge = Transfer::TakeOver(known.clone());
-        assert_eq!(other.transfer(vec![merge]).await[0], Ok(true));
-        assert_eq!(other.write_one(next()).await, Ok(Reply::Number(4)));
+    async fn what_wants_an_id_where_none_is_reserved_is_not_done_nor_what_is_behind_it() {
+        let ids = Arc::new(Ids::default());
+        let (shard, _supervisor) = start_with(Arc::default(), Arc::clone(&ids)).await;
+        let both = || vec![NextId.into(), NextId.into(), put(1)];
+        let replies = shard.write(both(), usize::MAX).await;
+        assert_eq!(replies[..2], [Err(Error::NoIds), Err(Error::NoIds)]);
+        assert!(replies[2].is_ok());
+        ids.add(IdRange { next: 7, end: 8 });
+        let replies = shard.write(both(), usize::MAX).await;
+        assert_eq!(replies[..2], [Ok(Reply::Number(7)), Err(Error::NoIds)]);
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Attempts {
     pub(super) found: Option<NodeId>,
     /// Who seemed to be there, the last time.
     seen: Seen,
+    /// Whether nobody can be there who was not met, the last time.
+    is_ruled_out: bool,
     is_under_way: bool,
     next: Duration,
 }
@@ -88,6 +90,8 @@ pub(super) enum Ending {
     NoProtocol(String),
     /// Nobody listens there, as the system says.
     NobodyListens(String),
+    /// No address is known of it.
+    NoAddress(String),
     /// Somebody is there who refused this node, or said nothing that could be read.
     Refused(String),
     /// Nothing came back, and this is why.
@@ -117,6 +121,7 @@ impl Dials {
             let is_found = |peer: &NodeId| attempts.found.as_ref() == Some(peer);
             let is_linked = matches!(&place, Place::Addr(addr) if linked.contains_key(addr))
                 || linked.values().any(is_found);
+            attempts.is_ruled_out |= is_linked;
             if !is_linked && !attempts.is_under_way && attempts.next <= now {
                 attempts.is_under_way = true;
                 due.push(place);
@@ -136,12 +141,14 @@ impl Dials {
         let Some(attempts) = self.places.get_mut(place) else { return false };
         attempts.is_under_way = false;
         attempts.seen = ending.seen();
+        attempts.is_ruled_out = ending.rules_out();
         let before = attempts.reason.take();
         match ending {
             Ending::NoProtocol(reason)
             | Ending::Refused(reason)
             | Ending::Failed(reason)
-            | Ending::NobodyListens(reason) => {
+            | Ending::NobodyListens(reason)
+            | Ending::NoAddress(reason) => {
                 attempts.next = now + pause(attempts.failures, jitter);
                 attempts.failures = attempts.failures.saturating_add(1);
                 attempts.reason = Some(reason);
@@ -193,6 +200,11 @@ impl Dials {
         all.into_iter().next()
     }
 
+    /// Whether at no place there can be somebody who was not met.
+    pub(super) fn are_all_ruled_out(&self) -> bool {
+        self.places.values().all(|attempts| attempts.is_ruled_out)
+    }
+
     /// Has the address of a node whose session ended tried at once.
     pub(super) fn hurry(&mut self, now: Duration, addr: &str, peer: &NodeId) {
         for (place, attempts) in &mut self.places {
@@ -213,7 +225,11 @@ impl Ending {
     /// Whether nobody was reached who can be spoken with.
     pub(super) fn is_vain(&self) -> bool {
         match self {
-            Self::NoProtocol(_) | Self::NobodyListens(_) | Self::Refused(_) | Self::Failed(_) => {
+            Self::NoProtocol(_)
+            | Self::NobodyListens(_)
+            | Self::NoAddress(_)
+            | Self::Refused(_)
+            | Self::Failed(_) => {
                 true
             }
             Self::Connected(_) | Self::Itself | Self::AlreadyConnected | Self::Resolved(_) => false,
@@ -226,8 +242,13 @@ impl Ending {
             // Its addresses are looked at one by one.
             Self::Itself | Self::NobodyListens(_) | Self::Resolved(_) => Seen::Nobody,
             Self::NoProtocol(_) | Self::Refused(_) => Seen::Somebody,
-            Self::Failed(_) => Seen::Silence,
+            Self::NoAddress(_) | Self::Failed(_) => Seen::Silence,
         }
+    }
+
+    /// Whether nobody can be there who was not met.
+    fn rules_out(&self) -> bool {
+        !matches!(self, Self::NoProtocol(_) | Self::Refused(_) | Self::Failed(_))
     }
 
     /// What came of a place with several addresses, of which another was tried after this came of
@@ -266,6 +287,7 @@ impl fmt::Display for Ending {
             Self::NoProtocol(reason)
             | Self::NobodyListens(reason)
             | Self::Refused(reason)
+            | Self::NoAddress(reason)
             | Self::Failed(reason) => f.write_str(reason),
         }
     }

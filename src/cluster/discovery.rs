@@ -12,11 +12,13 @@ use tracing::{debug, info, warn};
 
 use super::Shared;
 use super::dials::{Ending, Missing, Place};
+use super::ids;
 use super::inbox::{FromPeer, Told};
 use super::message::{DiscoveryMsg, KeeperMsg};
 use super::sight::{Sight, Unanswered};
 use super::task::Task;
 use crate::clock;
+use crate::ids::IdEvent;
 use crate::limits::{ALONE_AFTER, FORM_AFTER, MEMBER_TICK, TOMBSTONE_TTL, WAITING_LOG_PAUSE};
 use crate::member::{Member, NodeId, RosterAction, RosterEvent, Standing, View};
 use crate::peer::TransportEvent;
@@ -35,7 +37,7 @@ struct DiscoveryState {
     leaver: Option<NodeId>,
     /// When it was last said that this node waits, and does not begin a cluster.
     said_waiting: Option<Duration>,
-    _tasks: [Task; 2],
+    _tasks: [Task; 3],
 }
 
 /// How discovery is started.
@@ -58,7 +60,7 @@ impl Actor for DiscoveryActor {
     ) -> Result<DiscoveryState, ActorProcessingErr> {
         let ticks = Task::tick(me.clone(), MEMBER_TICK, DiscoveryMsg::Tick);
         let events = shared.transport().events();
-        let tasks = [ticks, wake_for_sessions(&shared)];
+        let tasks = [ticks, wake_for_sessions(&shared), ids::refill(&shared)];
         // What the last actor had under way is told to nobody.
         shared.dials().forget_attempts();
         let mut state = DiscoveryState {
@@ -111,6 +113,7 @@ impl DiscoveryState {
         self.look_for_detours();
         self.dial();
         self.form();
+        self.shared.reserve();
     }
 
     /// Has others go by way of whoever hears them, as it is now.
@@ -194,6 +197,7 @@ impl DiscoveryState {
         match missing {
             _ if is_clear && peers.iter().all(is_joining) => {
                 shared.membership.set_waits_for(None);
+                shared.membership.has_formed.store(true, Ordering::Relaxed);
                 self.step(RosterEvent::Form);
             }
             Some(missing) => self.wait(&missing),
@@ -269,6 +273,7 @@ impl DiscoveryState {
         let member = self.shared.roster().view().get(&peer.name).cloned();
         let Some(member) = member.filter(|member| member.id == *peer) else { return };
         self.leaver = Some(peer.clone());
+        self.shared.step_ids(IdEvent::Left(peer));
         let view = View::new(0, [Member { standing: Standing::Gone, ..member }]);
         self.step(RosterEvent::ViewReceived { from: peer.clone(), view });
     }
@@ -330,6 +335,7 @@ impl DiscoveryState {
         shared.transport().set_me(own.incarnation, own.standing);
         // Once there was another node, it may come back with what was deleted meanwhile.
         shared.gate.set_peers(shared.membership.has_met.load(Ordering::Relaxed));
+        shared.step_ids(IdEvent::View(&sight.view));
         shared.membership.sight.store(Arc::new(sight));
         if shared.keeper_bell.ring() {
             shared.keeper.tell(KeeperMsg::View);
@@ -376,7 +382,9 @@ impl DiscoveryState {
         }
         let peers = shared.transport().peers().into_iter();
         let linked: BTreeMap<_, _> = peers.map(|peer| (peer.addr, peer.id)).collect();
-        let wanted = shared.roster().wanted().map(|member| member.addr.clone()).collect();
+        let mut wanted: Vec<_> =
+            shared.roster().wanted().map(|member| member.addr.clone()).collect();
+        wanted.extend(shared.reservations().silent().map(str::to_owned));
         let due = shared.dials().due(shared.now(), wanted, &linked);
         for place in due {
             let shared = Arc::clone(shared);
@@ -389,10 +397,11 @@ impl DiscoveryState {
 
     fn tried(&mut self, place: &Place, ending: Ending) {
         let shared = Arc::clone(&self.shared);
-        if let (Ending::NobodyListens(_), Place::Addr(addr)) = (&ending, place)
-            && let Some(peer) = shared.wanted_at(addr)
-        {
-            self.step(RosterEvent::DialRefused(peer));
+        if let (Ending::NobodyListens(_), Place::Addr(addr)) = (&ending, place) {
+            shared.step_ids(IdEvent::DialRefused(addr));
+            if let Some(peer) = shared.wanted_at(addr) {
+                self.step(RosterEvent::DialRefused(peer));
+            }
         }
         let outcome = ending.to_string();
         // Without entropy all nodes have the same jitter, which is no error.

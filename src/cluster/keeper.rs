@@ -431,9 +431,9 @@ mod tests {
         let gate = Arc::new(Gate::default());
         let routes = Routes::alone(&View::new(1, [me.clone()]));
         let table = Table::new(&TableConfig::new(TABLE_BYTES_MIN));
-        let (shard, _) = Shard::new(0, table, Arc::clone(&gate));
+        let (shard, _) = Shard::new(0, table, Arc::clone(&gate), Arc::default());
         let router = Router::new(me.id.clone(), vec![shard], Arc::clone(&gate), routes);
-        Cluster::new(me, &ClusterConfig::alone(), router, gate)
+        Cluster::new(me, &ClusterConfig::alone(), router, gate, Arc::default())
     }
 
     #[tokio::test(start_paused = true)]

@@ -74,9 +74,10 @@ impl Shared {
 
     /// Takes in a sign of life.
     pub(super) fn heard(&self, from: &NodeId, ping: Ping) {
-        let Ping { digest, epoch, hears, clock } = ping;
+        let Ping { digest, epoch, hears, clock, ids } = ping;
         // Before anything else: who joins by this goes by that time.
         self.hear_clock(from, Version(clock));
+        self.reservations().heard(from, ids);
         let beat = Heartbeat { digest, epoch, hears: hears.into() };
         self.told(from, |told| told.beat = Some(beat));
     }
@@ -116,8 +117,12 @@ impl Shared {
         };
         let addrs = match timeout(RESOLVE_TIMEOUT, lookup_host(&host)).await {
             Ok(Ok(addrs)) => addrs.take(RESOLVED_ADDRS_MAX).collect::<Vec<_>>(),
-            Ok(Err(reason)) => return Ending::Failed(format!("cannot look up {host}: {reason}")),
-            Err(_) => return Ending::Failed(format!("cannot look up {host}: no answer in time")),
+            Ok(Err(reason)) => {
+                return Ending::NoAddress(format!("cannot look up {host}: {reason}"));
+            }
+            Err(_) => {
+                return Ending::NoAddress(format!("cannot look up {host}: no answer in time"));
+            }
         };
         if is_name {
             return Ending::Resolved(addrs.iter().map(ToString::to_string).collect());
@@ -134,7 +139,7 @@ impl Shared {
             }
             ending = Some(so_far);
         }
-        ending.unwrap_or_else(|| Ending::Failed(format!("{host} has no address")))
+        ending.unwrap_or_else(|| Ending::NoAddress(format!("{host} has no address")))
     }
 
     /// Another run has our name. If it came after this one was a member, it has replaced it.
@@ -184,7 +189,8 @@ impl Shared {
     pub(super) fn ping_of(&self, beat: &Heartbeat) -> Ping {
         let Heartbeat { digest, epoch, hears } = beat;
         let (digest, epoch, hears) = (*digest, *epoch, hears.to_vec());
-        Ping { digest, epoch, hears, clock: self.clock().0 }
+        let (clock, ids) = (self.clock().0, self.reservations().ceiling());
+        Ping { digest, epoch, hears, clock, ids }
     }
 
     /// What a node may not have yet of our view.

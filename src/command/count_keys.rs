@@ -26,7 +26,7 @@ pub enum Nodes {
 
 impl Verb for CountKeys {
     const NUMBER: u16 = 5;
-    const SINCE: u16 = 2;
+    const SINCE: u16 = 3;
 
     fn scope(&self) -> Scope<'_> {
         match self.nodes {

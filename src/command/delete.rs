@@ -14,7 +14,7 @@ pub struct Delete {
 
 impl Verb for Delete {
     const NUMBER: u16 = 3;
-    const SINCE: u16 = 2;
+    const SINCE: u16 = 3;
 
     fn scope(&self) -> Scope<'_> {
         Scope::Key(&self.key, Access::Write)

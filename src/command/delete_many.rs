@@ -47,7 +47,7 @@ impl<'de> Deserialize<'de> for DeleteMany {
 
 impl Verb for DeleteMany {
     const NUMBER: u16 = 6;
-    const SINCE: u16 = 2;
+    const SINCE: u16 = 3;
 
     fn scope(&self) -> Scope<'_> {
         Scope::Slot(&self.keys, Access::Write)

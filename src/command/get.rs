@@ -14,7 +14,7 @@ pub struct Get {
 
 impl Verb for Get {
     const NUMBER: u16 = 1;
-    const SINCE: u16 = 2;
+    const SINCE: u16 = 3;
 
     fn scope(&self) -> Scope<'_> {
         Scope::Key(&self.key, Access::Read)

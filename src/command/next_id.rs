@@ -1,37 +1,29 @@
-//! `NextId`: the next number of a counter.
+//! `NextId`: an id that was never given before.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Access, Scope, Verb};
 use crate::entry::Key;
 
-/// The next number of the counter under a name, from 1, as [`Reply::Number`](super::Reply::Number).
+/// The next id, from 1, as [`Reply::Number`](super::Reply::Number).
 ///
-/// Counters are apart from what clients name, so that no key can be taken by one, and none of them is
-/// evicted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NextId {
-    /// Where the counter is.
-    pub counter: Key,
-}
+/// Ids are no entry of any table: see [`ids`](crate::ids). That one node at a time is asked for them is
+/// why they follow one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextId;
 
-impl NextId {
-    /// The next number of the counter `name`.
-    #[must_use]
-    pub fn of(name: &Key) -> Self {
-        Self { counter: Key::of_counter(name) }
-    }
-}
+/// Who owns this is asked for ids. It is a name for a slot and no key of an entry.
+static COUNTER: Key = Key::from_static("next-id");
 
 impl Verb for NextId {
     const NUMBER: u16 = 4;
-    const SINCE: u16 = 2;
+    const SINCE: u16 = 3;
 
     fn scope(&self) -> Scope<'_> {
-        Scope::Key(&self.counter, Access::Write)
+        Scope::Key(&COUNTER, Access::Write)
     }
 
     fn bytes(&self) -> usize {
-        self.counter.len()
+        0
     }
 }

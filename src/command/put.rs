@@ -25,7 +25,7 @@ pub struct Put {
 
 impl Verb for Put {
     const NUMBER: u16 = 2;
-    const SINCE: u16 = 2;
+    const SINCE: u16 = 3;
 
     fn scope(&self) -> Scope<'_> {
         Scope::Key(&self.key, Access::Write)

@@ -44,6 +44,7 @@ const CLAIM: u16 = 7;
 const LEFT: u16 = 8;
 const RELAY: u16 = 10;
 pub(super) const RELAYED: u16 = 11;
+const RESERVE: u16 = 9;
 
 // What a response is.
 const PONG: u16 = 1;
@@ -57,6 +58,7 @@ const OK: u16 = 8;
 const LOST: u16 = 9;
 const REFUSED: u16 = 10;
 const RELAYED_BACK: u16 = 12;
+const RESERVED: u16 = 11;
 
 /// Why a message is not written or read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,6 +100,7 @@ pub fn encode_request(from: Boot, request: &Request) -> Result<Vec<u8>, CodecErr
         Request::Claim(claim) => append(&mut out, claim),
         Request::Left => Ok(()),
         Request::Relay(parcel) | Request::Relayed(parcel) => append(&mut out, parcel),
+        Request::Reserve(reserve) => append(&mut out, reserve),
     }?;
     within(out)
 }
@@ -136,6 +139,7 @@ pub fn decode_request(bytes: &[u8]) -> Result<(Boot, Request), CodecError> {
         LEFT => decode(body).map(|()| Request::Left)?,
         RELAY => Request::Relay(decode(body)?),
         RELAYED => Request::Relayed(decode(body)?),
+        RESERVE => Request::Reserve(decode(body)?),
         number => return Err(CodecError::Unknown(number)),
     };
     Ok((from, request))
@@ -169,6 +173,7 @@ pub fn encode_response(response: &Response) -> Result<Vec<u8>, CodecError> {
         }
         Response::Ok | Response::Lost => Ok(()),
         Response::Refused(reason) => append(&mut out, reason),
+        Response::Reserved(reserved) => append(&mut out, reserved),
     }?;
     within(out)
 }
@@ -195,6 +200,7 @@ pub fn decode_response(bytes: &[u8]) -> Result<Response, CodecError> {
         OK => decode(body).map(|()| Response::Ok)?,
         LOST => decode(body).map(|()| Response::Lost)?,
         REFUSED => Response::Refused(decode_text(body)?),
+        RESERVED => Response::Reserved(decode(body)?),
         number => return Err(CodecError::Unknown(number)),
     })
 }
@@ -288,6 +294,7 @@ fn number_of(request: &Request) -> u16 {
         Request::Left => LEFT,
         Request::Relay(_) => RELAY,
         Request::Relayed(_) => RELAYED,
+        Request::Reserve(_) => RESERVE,
     }
 }
 
@@ -304,6 +311,7 @@ fn number_of_response(response: &Response) -> u16 {
         Response::Lost => LOST,
         Response::Refused(_) => REFUSED,
         Response::Relayed(_) => RELAYED_BACK,
+        Response::Reserved(_) => RESERVED,
     }
 }
 
@@ -318,7 +326,7 @@ fn room_of_request(request: &Request) -> usize {
         Request::Claim(claim) => claim.slots.len(),
         Request::Ping(ping) => ping.hears.len(),
         Request::Relay(parcel) | Request::Relayed(parcel) => parcel.frame.len(),
-        Request::Left => 0,
+        Request::Left | Request::Reserve(_) => 0,
     };
     bytes + ITEM_BYTES
 }
@@ -333,6 +341,7 @@ fn room_of_response(response: &Response) -> usize {
         Response::Pong(ping) => ping.hears.len(),
         Response::Refused(reason) => reason.len(),
         Response::Relayed(frame) => frame.len(),
+        Response::Reserved(reserved) => reserved.electors.len() * ITEM_BYTES,
         Response::ClaimRefused { .. } | Response::Ok | Response::Lost => 0,
     };
     bytes + ITEM_BYTES

@@ -279,9 +279,11 @@ impl Link {
             | Request::Push(_)
             | Request::Relay(_)
             | Request::Relayed(_) => &self.inner.fetches,
-            Request::Ping(_) | Request::View(_) | Request::Claim(_) | Request::Left => {
-                &self.inner.asks
-            }
+            Request::Ping(_)
+            | Request::View(_)
+            | Request::Claim(_)
+            | Request::Left
+            | Request::Reserve(_) => &self.inner.asks,
         };
         let permit = Arc::clone(asks).try_acquire_owned().map_err(|_| LinkError::NotSent)?;
         self.send(request, permit).await
@@ -418,7 +420,8 @@ fn part_len(commands: &[Command]) -> usize {
 /// Whether a command was done, for good or ill: what is behind it may go on.
 fn is_done(outcome: &Outcome) -> bool {
     match outcome {
-        Ok(Ok(_) | Err(Refusal::Failed(_))) => true,
+        Ok(Err(Refusal::Failed(error))) => *error != Error::NoIds,
+        Ok(Ok(_)) => true,
         Ok(Err(Refusal::Moved { .. } | Refusal::Later | Refusal::Unread)) | Err(_) => false,
     }
 }

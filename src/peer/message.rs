@@ -21,7 +21,7 @@ use crate::partition::SlotSet;
 use crate::record::Record;
 
 use form::{BitmapForm, SlotsForm, TextForm};
-use wire::{BootForm, NodeNameForm, StandingWire};
+use wire::{BootForm, NodeIdsForm, NodeNameForm, StandingWire};
 
 pub(super) use form::{BatchOf, Form};
 pub(super) use wire::NodeIdForm;
@@ -61,6 +61,8 @@ pub enum Request {
     Relay(Parcel),
     /// A request that came by way of the sender, from the node it names.
     Relayed(Parcel),
+    /// Whether ids are free, for the sender to give.
+    Reserve(Reserve),
 }
 
 /// A request that goes by way of another node, which does not read it.
@@ -72,6 +74,31 @@ pub struct Parcel {
     /// The request, as bytes.
     #[serde(with = "octets")]
     pub frame: Bytes,
+}
+
+/// The ids a node wants to give, and none if it only wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reserve {
+    /// The first of them.
+    pub from: u64,
+    /// The one after the last of them.
+    pub to: u64,
+    /// A fingerprint of those who have to be asked as far as the sender knows.
+    pub electors: u64,
+}
+
+/// What a node says to that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reserved {
+    /// Whether they were free.
+    pub is_granted: bool,
+    /// Whether it knows of all that were reserved.
+    pub is_informed: bool,
+    /// All below it may have been given.
+    pub ceiling: u64,
+    /// Who has to be asked as far as it knows; nobody if that is whom the sender knows, too.
+    #[serde(with = "NodeIdsForm")]
+    pub electors: Vec<NodeId>,
 }
 
 /// The slots a node is about to have.
@@ -110,6 +137,8 @@ pub enum Response {
     Relayed(Bytes),
     /// To `Took` and `Left`.
     Ok,
+    /// To `Reserve`.
+    Reserved(Reserved),
     /// To any: it was begun, and what became of it cannot be said.
     Lost,
     /// To any: why nothing was done.
@@ -140,6 +169,8 @@ pub struct Ping {
     pub hears: Vec<u8>,
     /// The greatest version of its writes, or the first of its time if that is greater.
     pub clock: u64,
+    /// Ids below it may have been given.
+    pub ids: u64,
 }
 
 /// The members as a node sees them.

@@ -164,10 +164,10 @@ impl Router {
     ) -> Vec<Result<Reply, Error>> {
         let shards = std::mem::take(&mut batch.shards).into_iter().enumerate();
         let shards: Vec<_> = shards.filter(|(_, group)| !group.places.is_empty()).collect();
-        let keeps = hop == Hop::First && self.inner.gate.has_peers();
         let reply_bytes_max = batch.reply_bytes_left() / shards.len().max(1);
         let shards = shards.into_iter().map(|(at, group)| {
             let shard = &self.inner.shards[at];
+            let keeps = hop == Hop::First && group.commands.iter().any(|one| self.may_wait(one));
             group.run(keeps, move |commands| shard.write(commands, reply_bytes_max))
         });
         let peers = std::mem::take(&mut batch.peers).into_iter().map(|(peer, group)| {
@@ -279,7 +279,7 @@ fn unsure_slots(group: &Group, answers: &[Result<Reply, Error>]) -> Vec<Slot> {
 /// Whether a command that was sent may be sent elsewhere: it changed nothing, and may find its owner.
 pub(super) fn is_worth_a_journey(error: &Error, command: &Command) -> bool {
     match error {
-        Error::NotHere { .. } | Error::Unreachable { .. } => true,
+        Error::NotHere { .. } | Error::Unreachable { .. } | Error::NoIds => true,
         Error::Unanswered { .. } => command.is_read(),
         _ => false,
     }

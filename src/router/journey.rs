@@ -1,5 +1,5 @@
 //! The way of a command whose slot is not settled: its owner changed, is being found out, or has not
-//! got everything of it yet.
+//! got everything of it yet, as it may not have ids either.
 //!
 //! The owner of a slot does its commands and nobody else. Until it may begin, commands wait with it.
 //! Where it may have begun before all entries arrived, what it misses is asked for at those who had
@@ -133,7 +133,9 @@ impl Router {
                 Some(error) => Err(Error::clone(error)),
                 None => self.try_here(slot, &command).await,
             };
-            if let Err(error @ (Error::NotHere { .. } | Error::Unreachable { .. })) = &answer {
+            if let Err(error) = &answer
+                && is_worth_a_journey(error, &command)
+            {
                 stopped = Some(error.clone());
             }
             answers.push((at, answer));
@@ -188,7 +190,7 @@ impl Router {
             };
         }
         match shard.write_one(command.clone()).await {
-            Err(error @ Error::NotHere { .. }) => Step::Wait(error),
+            Err(error @ (Error::NotHere { .. } | Error::NoIds)) => Step::Wait(error),
             answer => Step::Done(answer),
         }
     }

@@ -13,6 +13,7 @@ use super::gate::Gate;
 use super::message::{ShardMsg, Turn, Waiting, Work};
 use crate::clock;
 use crate::entry::{Millis, Version};
+use crate::ids::Ids;
 use crate::limits::{SHARD_TICK, SHARD_TICK_MORE, TOMBSTONE_TTL};
 use crate::supervision::Inbox;
 use crate::table::{Table, TableWriter};
@@ -25,6 +26,7 @@ pub(super) struct Holding {
     pub(super) inbox: Inbox<Waiting>,
     pub(super) gate: Arc<Gate>,
     pub(super) counts: Counts,
+    pub(super) ids: Arc<Ids>,
     /// The greatest version seen elsewhere: those given from now on are greater.
     pub(super) seen: AtomicU64,
 }
@@ -84,7 +86,8 @@ impl ShardState {
         if writer.version() < seen {
             writer.observe(seen);
         }
-        let mut turn = Turn { writer, gate: &holding.gate, counts: &holding.counts, now };
+        let Holding { gate, counts, ids, .. } = &**holding;
+        let mut turn = Turn { writer, gate, counts, ids, now };
         for Waiting { work, done, place } in taken.drain(..) {
             match &work {
                 Work::Commands(batch) => batch.apply(&mut turn),

@@ -17,8 +17,8 @@ use crate::table::TableReader;
 
 /// What a shard does for a verb.
 trait Apply {
-    /// What the writer does, and what came of it.
-    fn apply(&self, turn: &mut Turn<'_>) -> Reply;
+    /// What the writer does, and what came of it; nothing changed if that is why it was not done.
+    fn apply(&self, turn: &mut Turn<'_>) -> Result<Reply, Undone>;
 
     /// The same without the writer; `None` for what has to go through it.
     fn read(&self, _look: &Look<'_>) -> Option<Reply> {
@@ -43,7 +43,7 @@ macro_rules! dispatch {
             }
         }
 
-        fn apply(command: &Command, turn: &mut Turn<'_>) -> Reply {
+        fn apply(command: &Command, turn: &mut Turn<'_>) -> Result<Reply, Undone> {
             match command {
                 $($(#[$only])* Command::$verb(verb) => verb.apply(turn),)*
             }
@@ -76,7 +76,7 @@ impl Task for Command {
         Self::is_read(self)
     }
 
-    fn apply(&self, turn: &mut Turn<'_>) -> Reply {
+    fn apply(&self, turn: &mut Turn<'_>) -> Result<Reply, Undone> {
         apply(self, turn)
     }
 }

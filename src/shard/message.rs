@@ -10,6 +10,7 @@ use super::transfer::Transfer;
 use crate::command::Command;
 use crate::entry::{Key, Millis, Slot};
 use crate::error::Error;
+use crate::ids::Ids;
 use crate::limits::TOMBSTONE_TTL;
 use crate::supervision::Place;
 use crate::table::TableWriter;
@@ -46,7 +47,7 @@ pub(super) trait Task {
     /// Whether it changes nothing, so that it can be put off.
     fn is_read(&self) -> bool;
 
-    fn apply(&self, turn: &mut Turn<'_>) -> Self::Done;
+    fn apply(&self, turn: &mut Turn<'_>) -> Result<Self::Done, Undone>;
 }
 
 /// What the writer has in its hands while it does its work.
@@ -54,6 +55,7 @@ pub(super) struct Turn<'a> {
     pub(super) writer: &'a mut TableWriter,
     pub(super) gate: &'a Gate,
     pub(super) counts: &'a Counts,
+    pub(super) ids: &'a Ids,
     pub(super) now: Millis,
 }
 
@@ -64,6 +66,8 @@ pub(super) enum Undone {
     NotHere,
     /// The replies before it fill what goes back at a time.
     Later,
+    /// No ids are reserved now.
+    NoIds,
 }
 
 /// Tasks in order, with what came of those that are done.
@@ -176,6 +180,7 @@ impl<T: Task> Write<T> {
         let error = |why: Undone| match why {
             Undone::NotHere => Error::NotHere { slot },
             Undone::Later => Error::Later,
+            Undone::NoIds => Error::NoIds,
         };
         self.done.get().map(|done| done.clone().map_err(error))
     }
@@ -195,6 +200,6 @@ impl<T: Task> Write<T> {
         if is_full && self.task.is_read() {
             return Err(Undone::Later);
         }
-        Ok(self.task.apply(turn))
+        self.task.apply(turn)
     }
 }

@@ -58,11 +58,11 @@ impl Task for Transfer {
         false
     }
 
-    fn apply(&self, turn: &mut Turn<'_>) -> bool {
-        match self {
+    fn apply(&self, turn: &mut Turn<'_>) -> Result<bool, Undone> {
+        Ok(match self {
             Self::TakeOver(record) => take_over(turn, record),
             Self::Forget(key, version) => turn.writer.forget(key, *version),
-        }
+        })
     }
 }
 

@@ -14,6 +14,7 @@ mod failures;
 #[path = "../harness/http.rs"]
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]
 mod http;
+mod ids;
 mod joining;
 mod leaving;
 #[allow(dead_code, reason = "a bench shares it")]

@@ -14,7 +14,8 @@ use smache::peer::codec::{
     CodecError, decode_request, decode_response, encode_request, encode_response,
 };
 use smache::peer::message::{
-    Claim, Claimed, MemberRecord, Ping, PushOutcome, Refusal, Request, Response, ViewRecord,
+    Claim, Claimed, MemberRecord, Ping, PushOutcome, Refusal, Request, Reserve, Reserved, Response,
+    ViewRecord,
 };
 use smache::record::{NewEntry, Record};
 
@@ -82,7 +83,7 @@ fn command() -> impl Strategy<Value = Command> {
         key().prop_map(|key| Get { key }.into()),
         put().prop_map(Command::Put),
         key().prop_map(|key| Delete { key }.into()),
-        key().prop_map(|name| NextId::of(&name).into()),
+        Just(NextId.into()),
     ]
 }
 
@@ -125,8 +126,9 @@ fn record() -> impl Strategy<Value = Record> {
 }
 
 fn ping() -> impl Strategy<Value = Ping> {
-    (any::<u64>(), any::<u64>(), vec(any::<u8>(), 0..100), any::<u64>())
-        .prop_map(|(digest, epoch, hears, clock)| Ping { digest, epoch, hears, clock })
+    (any::<(u64, u64, u64, u64)>(), vec(any::<u8>(), 0..100)).prop_map(
+        |((digest, epoch, clock, ids), hears)| Ping { digest, epoch, hears, clock, ids },
+    )
 }
 
 fn view() -> impl Strategy<Value = ViewRecord> {
@@ -161,6 +163,11 @@ fn request() -> impl Strategy<Value = Request> {
             .prop_map(|((id, digest), slots)| { Request::Claim(Claim { id, digest, slots }) }),
         vec((key(), any::<u64>().prop_map(Version)), 0..8).prop_map(Request::Took),
         Just(Request::Left),
+        any::<(u64, u64, u64)>().prop_map(|(from, to, electors)| Request::Reserve(Reserve {
+            from,
+            to,
+            electors
+        })),
     ]
 }
 
@@ -181,6 +188,11 @@ fn response() -> impl Strategy<Value = Response> {
             Response::Claimed(Claimed { id, residue, clock })
         }),
         any::<u64>().prop_map(|id| Response::ClaimRefused { id }),
+        (any::<(bool, bool, u64)>(), vec(node_id(), 0..8)).prop_map(
+            |((is_granted, is_informed, ceiling), electors)| {
+                Response::Reserved(Reserved { is_granted, is_informed, ceiling, electors })
+            }
+        ),
         Just(Response::Ok),
         Just(Response::Lost),
         "[ -~]{0,500}".prop_map(Response::Refused),
@@ -204,8 +216,11 @@ proptest! {
     fn a_message_that_is_cut_or_has_more_is_no_message(request in request(), at in any::<usize>()) {
         let mut bytes = encode_request(Boot(1), &request).unwrap();
         match (&request, decode_request(&bytes[..at % bytes.len()])) {
-            // Between two commands there is nothing that could be missed.
+            // Between two commands, or two records, there is nothing that could be missed.
             (Request::Run(all), Ok((_, Request::Run(some)))) => {
+                prop_assert!(some.len() < all.len() && all.starts_with(&some));
+            }
+            (Request::Push(all), Ok((_, Request::Push(some)))) => {
                 prop_assert!(some.len() < all.len() && all.starts_with(&some));
             }
             (_, cut) => prop_assert!(cut.is_err()),

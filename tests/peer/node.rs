@@ -63,6 +63,7 @@ impl Answer for Keeper {
             Request::Claim(Claim { id, .. }) => Response::ClaimRefused { id },
             Request::Took(_) | Request::Left => Response::Ok,
             Request::Relay(_) | Request::Relayed(_) => Response::Lost,
+            Request::Reserve(_) => Response::Refused("no ids here".to_owned()),
         };
         Box::pin(std::future::ready(response))
     }

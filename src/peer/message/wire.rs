@@ -3,7 +3,7 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::form::Form;
+use super::form::{Form, members};
 use crate::member::{Boot, NodeId, NodeName, Standing};
 
 #[derive(Serialize, Deserialize)]
@@ -61,3 +61,22 @@ impl Form for NodeIdForm {
         Ok(NodeId { name, boot: Boot(boot) })
     }
 }
+
+/// Several of those.
+pub(super) struct NodeIdsForm;
+
+impl Form for NodeIdsForm {
+    type Value = Vec<NodeId>;
+
+    fn serialize<S: Serializer>(ids: &Vec<NodeId>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(ids.iter().map(|id| (id.name.as_str(), id.boot.0)))
+    }
+
+    fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NodeId>, D::Error> {
+        let ids: Vec<NodeIdWire> = members(deserializer)?;
+        Ok(ids.into_iter().map(|id| id.0).collect())
+    }
+}
+
+#[derive(Deserialize)]
+struct NodeIdWire(#[serde(with = "NodeIdForm")] NodeId);

@@ -3,12 +3,12 @@
 use super::{Apply, Look};
 use crate::command::{CountKeys, Reply};
 use crate::entry::Slot;
-use crate::shard::message::Turn;
+use crate::shard::message::{Turn, Undone};
 use crate::table::TableReader;
 
 impl Apply for CountKeys {
-    fn apply(&self, turn: &mut Turn<'_>) -> Reply {
-        count(&turn.writer.reader(), self.slot)
+    fn apply(&self, turn: &mut Turn<'_>) -> Result<Reply, Undone> {
+        Ok(count(&turn.writer.reader(), self.slot))
     }
 
     fn read(&self, look: &Look<'_>) -> Option<Reply> {

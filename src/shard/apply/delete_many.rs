@@ -2,11 +2,11 @@
 
 use super::Apply;
 use crate::command::{DeleteMany, Reply};
-use crate::shard::message::Turn;
+use crate::shard::message::{Turn, Undone};
 
 impl Apply for DeleteMany {
-    fn apply(&self, turn: &mut Turn<'_>) -> Reply {
+    fn apply(&self, turn: &mut Turn<'_>) -> Result<Reply, Undone> {
         let was_there = self.keys().iter().filter(|key| turn.delete(key));
-        Reply::Number(was_there.count() as u64)
+        Ok(Reply::Number(was_there.count() as u64))
     }
 }

@@ -2,13 +2,13 @@
 
 use super::{Apply, Look};
 use crate::command::{Get, Reply};
-use crate::shard::message::Turn;
+use crate::shard::message::{Turn, Undone};
 
 impl Apply for Get {
-    fn apply(&self, turn: &mut Turn<'_>) -> Reply {
+    fn apply(&self, turn: &mut Turn<'_>) -> Result<Reply, Undone> {
         let entry = turn.writer.get(&self.key, turn.now);
         turn.counts.looked(entry.is_some());
-        Reply::Entry(entry)
+        Ok(Reply::Entry(entry))
     }
 
     #[inline]

@@ -78,7 +78,8 @@ impl From<Error> for Refusal {
             | Error::Unanswered { .. }
             | Error::IdsTaken { .. }
             | Error::Later
-            | Error::Crowded => Self::unavailable(message),
+            | Error::Crowded
+            | Error::NoIds => Self::unavailable(message),
             Error::Unsupported { .. } => Self::new(StatusCode::NOT_IMPLEMENTED, message),
             Error::ValueTooLarge { .. } | Error::BatchTooLarge { .. } => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
