@@ -72,7 +72,6 @@ async fn start(name: &str, boot: u64) -> Transport {
             media: &MediaType::Bytes,
             expires_at: None,
             tags: Tags::none(),
-            is_pinned: false,
         };
         writer.put(&key(n), &new, clock::now());
     }

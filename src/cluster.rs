@@ -524,11 +524,11 @@ mod tests {
         let gate = Arc::new(Gate::default());
         let routes = Routes::alone(&View::new(1, [a.clone(), b]));
         let table = Table::new(&TableConfig::new(TABLE_BYTES_MIN));
-        let (shard, spec) = Shard::new(0, table, Arc::clone(&gate));
+        let (shard, spec) = Shard::new(0, table, Arc::clone(&gate), Arc::default());
         let supervisor = Supervisor::start().await.unwrap();
         supervisor.add(spec).await.unwrap();
         let router = Router::new(a.id.clone(), vec![shard], Arc::clone(&gate), routes);
-        (Cluster::new(a, &ClusterConfig::alone(), router, gate), supervisor)
+        (Cluster::new(a, &ClusterConfig::alone(), router, gate, Arc::default()), supervisor)
     }
 
     fn put(key: &'static str) -> Command {

@@ -40,9 +40,6 @@ pub struct Key {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Namespace(Bytes);
 
-/// The namespace of [`Key::of_counter`].
-const COUNTERS: &[u8] = b"#";
-
 /// Why bytes cannot be a key or a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -149,14 +146,6 @@ impl Key {
         Self { namespace: Namespace(Bytes::new()), bytes, slot }
     }
 
-    /// The name under which the counter `name` moves between nodes: in a namespace that no client can
-    /// name.
-    #[must_use]
-    pub fn of_counter(name: &Self) -> Self {
-        let namespace = Namespace(Bytes::from_static(COUNTERS));
-        Self { namespace, bytes: name.bytes.clone(), slot: name.slot }
-    }
-
     /// Bytes of the key with its namespace.
     #[must_use]
     #[allow(clippy::len_without_is_empty, reason = "a key is never empty")]
@@ -210,9 +199,9 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// As [`Self::new`]; the empty name is `default` and that of counters is allowed too.
+    /// As [`Self::new`]; the empty name is `default`.
     pub fn from_peer(bytes: Bytes) -> Result<Self, NameError> {
-        if bytes.is_empty() || bytes == COUNTERS {
+        if bytes.is_empty() {
             return Ok(Self(bytes));
         }
         let name = std::str::from_utf8(&bytes).map_err(|_| NameError::Namespace)?;

@@ -77,10 +77,6 @@ pub const ENTRY_SHARE_MAX: usize = 2;
 /// and the longest of the rest.
 pub const ENTRY_BYTES_MAX: usize = VALUE_BYTES_CEILING + 256 * 1024;
 
-/// Part of a table that pinned entries may take: they go around the main queue for ever, and the
-/// rest has to leave S3-FIFO something to choose from.
-pub const PINNED_SHARE_MAX: usize = 2;
-
 /// Part of a table that tombstones may take; the oldest make room for the next.
 pub const TOMBSTONE_SHARE_MAX: usize = 16;
 

@@ -3,7 +3,7 @@
 //! | words | what |
 //! |---|---|
 //! | 1 | version |
-//! | 1 | length of the key (16 bits) and of the value (27), media type (2), ends (1), has extras (1), tombstone (1), slot (14), pinned (1), 0 |
+//! | 1 | length of the key (16 bits) and of the value (27), media type (2), ends (1), has extras (1), tombstone (1), slot (14), 0 |
 //! | 0 or 1 | deadline, if it ends: see below |
 //! | 0 or 1 | lengths of namespace (8), media type (8) and tags (16), if any is set |
 //! | rest | namespace, key, media type, tags, value, back to back; zeros up to the last word |
@@ -50,8 +50,6 @@ pub struct NewEntry<'a> {
     pub expires_at: Option<Millis>,
     /// Under which names it can be found besides its key.
     pub tags: &'a Tags,
-    /// Whether it stays however much room others want: only a deadline or a write ends it.
-    pub is_pinned: bool,
 }
 
 /// Why bytes are no record. Nothing was done with them.
@@ -84,13 +82,7 @@ impl<'a> NewEntry<'a> {
     /// Bytes of no particular type that never end.
     #[must_use]
     pub fn of(value: &'a [u8]) -> Self {
-        Self {
-            value,
-            media: &MediaType::Bytes,
-            expires_at: None,
-            tags: Tags::none(),
-            is_pinned: false,
-        }
+        Self { value, media: &MediaType::Bytes, expires_at: None, tags: Tags::none() }
     }
 }
 
@@ -202,12 +194,6 @@ impl Record {
         self.head().is_tombstone
     }
 
-    /// Whether it is never dropped for want of room.
-    #[must_use]
-    pub fn is_pinned(&self) -> bool {
-        self.head().is_pinned
-    }
-
     /// The entry, whether or not it has ended; `None` if it is a tombstone.
     #[must_use]
     pub fn entry(&self) -> Option<Entry> {
@@ -308,7 +294,6 @@ mod tests {
         let namespace = prop_oneof![
             Just(Namespace::default()),
             "[a-z]{1,64}".prop_map(|name| Namespace::new(&name).unwrap()),
-            Just(Namespace::from_peer(Bytes::from_static(b"#")).unwrap()),
         ];
         let bytes = prop::collection::vec(any::<u8>(), 1..80);
         (namespace, bytes).prop_map(|(name, bytes)| Key::in_namespace(name, bytes).unwrap())
@@ -333,9 +318,9 @@ mod tests {
         )
     }
 
-    fn record_of(key: &Key, entry: &Entry, is_pinned: bool) -> Record {
+    fn record_of(key: &Key, entry: &Entry) -> Record {
         let Entry { value, media, version, expires_at, tags } = entry;
-        let new = NewEntry { value, media, expires_at: *expires_at, tags, is_pinned };
+        let new = NewEntry { value, media, expires_at: *expires_at, tags };
         Record::new(key, &new, *version).unwrap()
     }
 
@@ -343,7 +328,7 @@ mod tests {
     fn again(record: &Record) -> Record {
         let tombstone =
             || Record::tombstone(&record.key(), record.version(), record.expires_at().unwrap());
-        let entry = |entry| record_of(&record.key(), &entry, record.is_pinned());
+        let entry = |entry| record_of(&record.key(), &entry);
         record.entry().map_or_else(tombstone, entry)
     }
 
@@ -367,12 +352,12 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
         #[test]
-        fn an_entry_comes_back_from_its_image(key in key(), entry in entry(), pin: bool) {
-            let record = record_of(&key, &entry, pin);
+        fn an_entry_comes_back_from_its_image(key in key(), entry in entry()) {
+            let record = record_of(&key, &entry);
             let unsealed = unseal(&seal(&record));
             prop_assert_eq!(unsealed.as_ref(), Ok(&record));
             prop_assert_eq!(record.key(), key.clone());
-            prop_assert_eq!((record.slot(), record.is_pinned()), (key.slot(), pin));
+            prop_assert_eq!(record.slot(), key.slot());
             prop_assert_eq!((record.version(), record.expires_at()), (entry.version, entry.expires_at));
             prop_assert_eq!(record.entry(), Some(entry));
         }
@@ -396,7 +381,7 @@ mod tests {
         ) {
             let (there, here) = (Millis(there.into()), Millis(here.into()));
             let entry = Entry { expires_at: Some(there.in_millis(left)), ..entry };
-            let record = record_of(&key, &entry, false);
+            let record = record_of(&key, &entry);
             let mut sealed = vec![7; 3];
             record.seal(there, &mut sealed);
             let again = Record::unseal(&sealed[3..], here).unwrap();
@@ -407,7 +392,7 @@ mod tests {
 
         #[test]
         fn any_flipped_bit_of_a_sealed_record_is_refused(key in key(), entry in entry()) {
-            let sealed = seal(&record_of(&key, &entry, false));
+            let sealed = seal(&record_of(&key, &entry));
             for bit in 0..sealed.len() * 8 {
                 let mut damaged = sealed.clone();
                 damaged[bit / 8] ^= 1 << (bit % 8);
@@ -429,7 +414,7 @@ mod tests {
             entry in entry(),
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         ) {
-            let mut bytes = record_of(&key, &entry, false).as_bytes().to_vec();
+            let mut bytes = record_of(&key, &entry).as_bytes().to_vec();
             for (at, byte) in changes {
                 let at = at.index(bytes.len());
                 bytes[at] = byte;

@@ -130,8 +130,7 @@ pub enum Put {
     Replaced,
     /// There was exactly this one; nothing was written.
     Unchanged,
-    /// The entry is over [`TableReader::entry_bytes_max`], or it is to be pinned and is longer than a
-    /// block or more than pinned entries may take together; nothing changed.
+    /// The entry is over [`TableReader::entry_bytes_max`]; nothing changed.
     TooLarge,
 }
 

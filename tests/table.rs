@@ -86,7 +86,7 @@ fn what_was_put_is_read_back_with_all_that_is_known_of_it() {
     let tags = Tags::new([b"red".as_slice(), b"large"]).expect("short tags");
     let ends = Some(Millis(9));
     let base = NewEntry::of(b"12345");
-    let new = NewEntry { media: &media, expires_at: ends, tags: &tags, is_pinned: true, ..base };
+    let new = NewEntry { media: &media, expires_at: ends, tags: &tags, ..base };
 
     let (put, version) = writer.put(&key, &new, Millis(1));
 
@@ -114,7 +114,6 @@ fn a_put_is_unchanged_only_if_nothing_at_all_changes() {
         NewEntry { media: &MediaType::Json, ..base },
         NewEntry { expires_at: Some(Millis(99)), ..base },
         NewEntry { tags: &tags, ..base },
-        NewEntry { is_pinned: true, ..base },
     ];
     for other in others {
         writer.put(&key(1), &base, Millis(1));
@@ -366,8 +365,7 @@ fn records_are_read_scanned_and_taken_over_as_they_lie() {
     let (mut here, mut there) = (writer(&here), writer(&there));
     for number in 0..500 {
         let value = value(number, 3 * number as usize);
-        let new = NewEntry { is_pinned: number % 7 == 0, ..NewEntry::of(&value) };
-        there.put(&key(number), &new, Millis(1));
+        there.put(&key(number), &NewEntry::of(&value), Millis(1));
     }
     there.bury(&key(1), Millis(50), Millis(2));
     there.put(&key(2), &NewEntry { expires_at: Some(Millis(9)), ..NewEntry::of(b"") }, Millis(2));
@@ -542,57 +540,6 @@ fn deletes_of_absent_keys_leave_entries_alone() {
     let (there, _) = scan_all(&reader, Millis(1)).swap_remove(0);
     assert!(writer.bury(&there, Millis(60_000), Millis(1)));
     assert!(reader.record(&there).is_some_and(|record| record.is_tombstone()));
-}
-
-fn pin(writer: &mut TableWriter, number: u64, len: usize) -> Put {
-    let value = value(number, len);
-    let new = NewEntry { is_pinned: true, ..NewEntry::of(&value) };
-    writer.put(&key(number), &new, Millis(1)).0
-}
-
-#[test]
-fn a_pinned_entry_outlives_any_churn() {
-    for limit in [Limit::Memory, Limit::Entries(500), Limit::ValueBytes(100_000)] {
-        let table = Table::new(&TableConfig { memory_bytes: MIB, seed: 7, limit });
-        let mut random = Random(3);
-        for number in 0..100 {
-            assert_eq!(pin(&mut writer(&table), number, 100), Put::Created);
-        }
-        for round in 0..20 {
-            let mut writer = writer(&table);
-            for _ in 0..3_000 {
-                let number = 1_000 + random.below(20_000);
-                let len = [20_000, 0, 10, 50, 50, 150, 150, 400][random.below(8) as usize];
-                assert_ne!(put(&mut writer, number, len), Put::TooLarge);
-                let _ = writer.get(&key(number - random.below(20)), Millis(1));
-                writer.delete(&key(number + random.below(100)), Millis(1));
-            }
-            writer.tick(Millis(1));
-            let kept = (0..100).filter(|number| has(&table.reader(), *number, 100)).count();
-            assert_eq!(kept, 100, "{limit:?}, round {round}");
-        }
-    }
-}
-
-#[test]
-fn pinned_entries_are_refused_before_nothing_else_fits() {
-    let table = table(MIB);
-    let mut writer = writer(&table);
-    let mut pinned = 0;
-    while pin(&mut writer, pinned, 100) == Put::Created {
-        pinned += 1;
-    }
-    assert!((3_000..4_500).contains(&pinned), "{pinned}");
-    for number in 10_000..40_000 {
-        assert_eq!(put(&mut writer, number, 100), Put::Created);
-        assert!(has(&table.reader(), number, 100));
-    }
-    assert!((0..pinned).all(|number| has(&table.reader(), number, 100)));
-    // What is pinned may be replaced by as much, and makes room when it is deleted.
-    assert_eq!(pin(&mut writer, 0, 100), Put::Unchanged);
-    assert_eq!(pin(&mut writer, pinned, 100), Put::TooLarge);
-    assert!((0..1_000).all(|number| writer.delete(&key(number), Millis(1))));
-    assert_eq!(pin(&mut writer, pinned, 100), Put::Created);
 }
 
 #[test]

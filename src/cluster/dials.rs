@@ -229,9 +229,7 @@ impl Ending {
             | Self::NobodyListens(_)
             | Self::NoAddress(_)
             | Self::Refused(_)
-            | Self::Failed(_) => {
-                true
-            }
+            | Self::Failed(_) => true,
             Self::Connected(_) | Self::Itself | Self::AlreadyConnected | Self::Resolved(_) => false,
         }
     }

@@ -55,7 +55,7 @@ impl Shared {
     }
 
     fn ask_for_ids(self: &Arc<Self>, to: NodeId, round: u64, ask: Ask) {
-        let (shared, link) = (Arc::clone(self), self.transport().link(&to));
+        let (shared, link) = (Arc::clone(self), self.way(&to));
         tokio::spawn(async move {
             let Ask { range: IdRange { next, end }, electors } = ask;
             let request = Request::Reserve(Reserve { from: next, to: end, electors });

@@ -250,9 +250,10 @@ mod tests {
         let gate = Arc::new(Gate::default());
         let routes = Routes::alone(&View::new(1, [me.clone()]));
         let table = Table::new(&TableConfig::new(TABLE_BYTES_MIN));
-        let (shard, _) = Shard::new(0, table, Arc::clone(&gate));
+        let (shard, _) = Shard::new(0, table, Arc::clone(&gate), Arc::default());
         let router = Router::new(me.id.clone(), vec![shard], Arc::clone(&gate), routes);
-        let cluster = Cluster::new(me.clone(), &ClusterConfig::alone(), router, gate);
+        let cluster =
+            Cluster::new(me.clone(), &ClusterConfig::alone(), router, gate, Arc::default());
         let membership = &cluster.shared.membership;
         let beat = membership.sight.load().beat.clone();
         let view = View::new(2, [me, peer.clone()]);

@@ -64,7 +64,8 @@ fn is_relayed(request: &Request) -> bool {
         | Request::Fetch(_)
         | Request::Took(_)
         | Request::Push(_)
-        | Request::Claim(_) => true,
+        | Request::Claim(_)
+        | Request::Reserve(_) => true,
         Request::Ping(_)
         | Request::View(_)
         | Request::Left

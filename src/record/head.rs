@@ -18,7 +18,6 @@ const EXTRAS: u64 = 1 << (MEDIA_SHIFT + 3);
 const TOMBSTONE: u64 = 1 << (MEDIA_SHIFT + 4);
 const SLOT_SHIFT: u32 = MEDIA_SHIFT + 5;
 const SLOT_BITS: u32 = 14;
-const PINNED: u64 = 1 << (SLOT_SHIFT + SLOT_BITS);
 const MEDIA_OTHER: u8 = 3;
 const VALUE_LEN_MAX: usize = (1 << VALUE_BITS) - 1;
 
@@ -28,7 +27,6 @@ pub(crate) struct Head {
     pub(crate) version: Version,
     pub(crate) expires_at: Option<Millis>,
     pub(crate) is_tombstone: bool,
-    pub(crate) is_pinned: bool,
     slot: u16,
     key_len: u16,
     value_len: u32,
@@ -61,7 +59,6 @@ impl Head {
             return None;
         }
         Some(Self {
-            is_pinned: new.is_pinned,
             value_len: new.value.len() as u32,
             media,
             media_len,
@@ -93,7 +90,6 @@ impl Head {
         let mut head = Self {
             version: Version(word(0)?),
             is_tombstone: packed & TOMBSTONE != 0,
-            is_pinned: packed & PINNED != 0,
             slot: (packed >> SLOT_SHIFT) as u16 & ((1 << SLOT_BITS) - 1),
             key_len: packed as u16,
             value_len: (packed >> KEY_BITS) as u32 & VALUE_LEN_MAX as u32,
@@ -125,8 +121,7 @@ impl Head {
             | flag(self.expires_at.is_some(), ENDS)
             | flag(self.has_extras(), EXTRAS)
             | flag(self.is_tombstone, TOMBSTONE)
-            | u64::from(self.slot) << SLOT_SHIFT
-            | flag(self.is_pinned, PINNED));
+            | u64::from(self.slot) << SLOT_SHIFT);
         if let Some(at) = self.expires_at {
             put(at.0);
         }
@@ -140,7 +135,7 @@ impl Head {
     pub(super) fn is_sound(&self) -> bool {
         let has_media = self.media == MEDIA_OTHER;
         let is_bare = self.value_len == 0 && self.media == 0 && self.tags_len == 0;
-        let is_grave = is_bare && self.expires_at.is_some() && !self.is_pinned;
+        let is_grave = is_bare && self.expires_at.is_some();
         has_media == (0 < self.media_len) && (is_grave || !self.is_tombstone)
     }
 

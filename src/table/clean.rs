@@ -120,11 +120,9 @@ impl Ledger {
             if view.head.is_expired(now) {
                 self.expirations += 1;
                 self.drop_entry(table, position, (&view, slot), Cause::Expire);
-            } else if !self.relocate(table, (slot, item), &view, (which, item.hits()))
-                && !view.head.is_pinned
-            {
+            } else if !self.relocate(table, (slot, item), &view, (which, item.hits())) {
                 // There was room for all of it when this began, so this does not happen; if it did,
-                // dropping is what a cache may do. What is pinned stays, and its segment with it.
+                // dropping is what a cache may do.
                 self.evictions += 1;
                 self.drop_entry(table, position, (&view, slot), Cause::Evict);
             }

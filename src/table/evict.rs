@@ -5,8 +5,6 @@
 //! rest is dropped and remembered as a ghost. What is put again while it is a ghost goes to the
 //! main queue at once. At the front of the main queue what was hit goes around once more.
 //!
-//! A pinned record is moved on at every front, always to the main queue.
-//!
 //! The queues are lists of segments of a log, but they are judged record by record, so the order is
 //! the one of plain queues. Records that are no longer alive are passed over.
 
@@ -80,13 +78,6 @@ impl Ledger {
                 Some(Verdict::Kept(words)) => copied += words,
                 None => return is_moved,
             }
-            // Past `copied_max` only what is pinned is kept. All of that went around by now, through
-            // both queues at most, and nothing else was met.
-            let pinned = 2 * self.pinned.words as usize;
-            let kept_max = copied_max + table.entry_words_max() + pinned;
-            if kept_max < copied {
-                return is_moved;
-            }
         }
     }
 
@@ -111,15 +102,11 @@ impl Ledger {
     /// Decides on the next record in order; `None` if there is none left.
     fn judge_next(&mut self, table: &Table, now: Millis, may_keep: bool) -> Option<Verdict> {
         self.start_ghosts(table);
-        for which in self.order_to_judge(table, may_keep) {
-            let Some(place) = self.front(table, which) else { continue };
-            let verdict = self.judge(table, which, place, (now, may_keep));
-            self.look_ahead(table, which);
-            if verdict.is_some() {
-                return verdict;
-            }
-        }
-        None
+        let mut order = self.order_to_judge(table).into_iter();
+        let (which, place) = order.find_map(|which| Some((which, self.front(table, which)?)))?;
+        let verdict = self.judge(table, which, place, (now, may_keep));
+        self.look_ahead(table, which);
+        Some(verdict)
     }
 
     /// Asks for the memory that judging the next records will need. Called at the beginning of a put,
@@ -145,10 +132,8 @@ impl Ledger {
     }
 
     /// The queue that has to give up something, and the other one.
-    fn order_to_judge(&self, table: &Table, may_keep: bool) -> [Which; 2] {
-        // Where much was copied already, the main queue may begin with all that is pinned.
-        let is_main_pinned = !may_keep && 0 < self.pinned.words;
-        match is_main_pinned || self.is_small_large(table) || self.main.cost == 0 {
+    fn order_to_judge(&self, table: &Table) -> [Which; 2] {
+        match self.is_small_large(table) || self.main.cost == 0 {
             true => [Which::Small, Which::Main],
             false => [Which::Main, Which::Small],
         }
@@ -178,17 +163,16 @@ impl Ledger {
         parts + self.chains.spill_blocks(&table.index) + self.ghosts.blocks()
     }
 
-    /// Decides on the record at the front of a queue; `None` if it is pinned and there is no room to
-    /// move it on.
+    /// Decides on the record at the front of a queue.
     fn judge(
         &mut self,
         table: &Table,
         which: Which,
         place: Place,
         (now, may_keep): (Millis, bool),
-    ) -> Option<Verdict> {
+    ) -> Verdict {
         let Some(view) = View::open(&table.blocks, place, || true) else {
-            return Some(Verdict::Gone);
+            return Verdict::Gone;
         };
         let words = view.head.words();
         self.queue(which).cursor += words;
@@ -199,29 +183,23 @@ impl Ledger {
         let position = Position::of(hash);
         let found = chain::find_place(&table.blocks, &table.index, position, place);
         let Some((slot, item)) = found else {
-            return Some(Verdict::Gone);
+            return Verdict::Gone;
         };
         if view.head.is_expired(now) {
             self.expirations += 1;
             self.drop_entry(table, position, (&view, slot), Cause::Expire);
-            return Some(Verdict::Gone);
+            return Verdict::Gone;
         }
-        let is_pinned = view.head.is_pinned;
         let keep = match which {
-            _ if is_pinned => Some(item.hits().saturating_sub(1)),
             Which::Small => (HITS_PROMOTE <= item.hits()).then_some(0),
             Which::Main => item.hits().checked_sub(1),
             // Its tombstones are never judged here.
             Which::Tombs => None,
         };
-        if let Some(hits) = keep.filter(|_| may_keep || is_pinned)
+        if let Some(hits) = keep.filter(|_| may_keep)
             && self.relocate(table, (slot, item), &view, (Which::Main, hits))
         {
-            return Some(Verdict::Kept(words));
-        }
-        if is_pinned {
-            self.queue(which).cursor -= words;
-            return None;
+            return Verdict::Kept(words);
         }
         if which == Which::Small {
             self.ghosts.set_window(self.entries);
@@ -229,7 +207,7 @@ impl Ledger {
         }
         self.evictions += 1;
         self.drop_entry(table, position, (&view, slot), Cause::Evict);
-        Some(Verdict::Gone)
+        Verdict::Gone
     }
 
     /// Removes a living record from the index.

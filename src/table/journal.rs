@@ -66,7 +66,7 @@ pub struct Listener {
 /// What a slot holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SlotCount {
-    /// Entries but pinned ones, with those that have ended but are not removed yet.
+    /// Entries, with those that have ended but are not removed yet.
     pub keys: u32,
     /// All entries and tombstones.
     pub records: u32,
@@ -110,9 +110,9 @@ impl Event {
 }
 
 impl SlotCount {
-    /// What one record counts. What is pinned is the cache's own, and nobody's key.
+    /// What one record counts.
     fn of(head: Option<&Head>) -> Self {
-        let keys = head.is_some_and(|head| !head.is_tombstone && !head.is_pinned);
+        let keys = head.is_some_and(|head| !head.is_tombstone);
         Self { keys: keys.into(), records: head.is_some().into() }
     }
 
@@ -132,7 +132,7 @@ impl TableReader {
         self.table.journal.count(slot)
     }
 
-    /// Entries of all slots but pinned ones, with those that have ended but are not removed yet.
+    /// Entries of all slots, with those that have ended but are not removed yet.
     #[must_use]
     pub fn keys(&self) -> u64 {
         self.table.journal.keys.load(Ordering::Relaxed)

@@ -52,7 +52,7 @@ fn audit(table: &Arc<Table>, context: &str) {
     let mut counts: BTreeMap<Slot, SlotCount> = BTreeMap::new();
     for record in scan(table) {
         let count = counts.entry(record.slot()).or_default();
-        count.keys += u32::from(!record.is_tombstone() && !record.is_pinned());
+        count.keys += u32::from(!record.is_tombstone());
         count.records += 1;
     }
     let reader = table.reader();
@@ -82,8 +82,7 @@ fn change(writer: &mut TableWriter, random: &mut Random, now: Millis) {
     let key = key(random.below(6_000));
     let value = vec![7; random.below(200) as usize];
     let expires_at = (random.below(3) == 0).then(|| Millis(now.0 + random.below(900)));
-    let is_pinned = random.below(40) == 0;
-    let new = NewEntry { expires_at, is_pinned, ..NewEntry::of(&value) };
+    let new = NewEntry { expires_at, ..NewEntry::of(&value) };
     match random.below(20) {
         0 => drop(writer.delete(&key, now)),
         1 => drop(writer.bury(&key, Millis(now.0 + 700), now)),

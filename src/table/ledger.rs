@@ -16,7 +16,6 @@ use super::journal::Recount;
 use super::record::{HEAD_WORDS_MAX, Head, Run, View};
 use super::sync::{AtomicU64, Ordering};
 use crate::entry::{Millis, Version};
-use crate::limits::PINNED_SHARE_MAX;
 
 /// Blocks kept free, so that eviction itself can always copy what it keeps.
 pub(super) const BLOCKS_RESERVE: usize = 2;
@@ -43,14 +42,6 @@ pub(super) struct Queue {
     /// The record that will be judged next, with the generation of its block, and its hash.
     pub(super) ahead: Option<((Place, u64), u64)>,
     /// What its living records cost, in the unit of the table's limit.
-    pub(super) cost: u64,
-}
-
-/// What pinned records take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Pinned {
-    pub(super) words: u64,
-    /// In the unit of the table's limit.
     pub(super) cost: u64,
 }
 
@@ -87,7 +78,6 @@ pub(super) struct Ledger {
     pub(super) live_words: u64,
     /// Words of all segments that belong or belonged to a record.
     pub(super) filled_words: u64,
-    pub(super) pinned: Pinned,
     /// What a new writer counts for the journal; empty once it has.
     pub(super) recount: Recount,
     /// Entries put out for want of room, ever.
@@ -104,22 +94,6 @@ impl Which {
             Self::Small => Role::Small(order),
             Self::Main => Role::Main(order),
             Self::Tombs => Role::Tombs(order),
-        }
-    }
-}
-
-impl Pinned {
-    pub(super) fn add(&mut self, table: &Table, head: &Head) {
-        if head.is_pinned {
-            self.words += head.words() as u64;
-            self.cost += table.limit.cost(head);
-        }
-    }
-
-    pub(super) fn remove(&mut self, table: &Table, head: &Head) {
-        if head.is_pinned {
-            self.words -= head.words() as u64;
-            self.cost -= table.limit.cost(head);
         }
     }
 }
@@ -223,19 +197,6 @@ impl Ledger {
         Some(block)
     }
 
-    /// Whether a record may be written as far as pinned ones are bounded: together, and each to a block,
-    /// so that the reserve always suffices to move it on.
-    pub(super) fn may_pin(&self, table: &Table, head: &Head, replaced: Option<&Head>) -> bool {
-        let mut pinned = self.pinned;
-        replaced.iter().for_each(|replaced| pinned.remove(table, replaced));
-        pinned.add(table, head);
-        let words = table.blocks.count() * table.blocks.block_words();
-        let capacity = table.limit.capacity(&table.blocks, self.fixed_blocks(table));
-        let is_within = pinned.words <= (words / PINNED_SHARE_MAX) as u64
-            && pinned.cost <= capacity / PINNED_SHARE_MAX as u64;
-        !head.is_pinned || is_within && head.words() <= table.blocks.block_words()
-    }
-
     /// Makes a written record part of its segments, so that it can be published.
     pub(super) fn commit(&mut self, table: &Table, which: Which, run: &Run, head: &Head) {
         let (first, offset) = table.blocks.split(run.place);
@@ -258,7 +219,6 @@ impl Ledger {
         self.live_words += head.words() as u64;
         self.filled_words += head.words() as u64;
         self.queue(which).cost += table.limit.cost(head);
-        self.pinned.add(table, head);
         if let Some(Millis(at)) = head.expires_at {
             let due = &mut self.due[first as usize];
             *due = at.min(*due);
@@ -276,7 +236,6 @@ impl Ledger {
         }
         self.live_words -= view.head.words() as u64;
         self.queue(which).cost -= table.limit.cost(&view.head);
-        self.pinned.remove(table, &view.head);
     }
 
     /// Notes that so many words died other than by eviction, so cleaning may be worth it again.

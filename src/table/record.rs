@@ -111,7 +111,6 @@ impl<'a> View<'a> {
     pub(super) fn is_same(&self, new: &NewEntry<'_>) -> bool {
         !self.head.is_tombstone
             && self.head.expires_at == new.expires_at
-            && self.head.is_pinned == new.is_pinned
             && self.head.value_len() == new.value.len()
             && self.head.tags_len() == new.tags.as_bytes().len()
             && self.is_at(self.head.tags_at(), new.tags.as_bytes())

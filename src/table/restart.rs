@@ -130,7 +130,6 @@ impl Ledger {
         }
         self.live_words += view.head.words() as u64;
         self.queue(which).cost += table.limit.cost(&view.head);
-        self.pinned.add(table, &view.head);
         self.recount.add(&table.journal, &view.head);
         self.entries += 1;
         if view.head.version.is_credible(self.clock.millis()) {

@@ -81,7 +81,7 @@ fn audit(table: &Arc<Table>, context: &str) {
     assert_eq!(all, used, "{context}: every block has one use");
     let facts = |ledger: &Ledger| {
         let costs = (ledger.small.cost, ledger.main.cost);
-        (ledger.entries, ledger.live_words, costs, ledger.pinned, ledger.live.clone())
+        (ledger.entries, ledger.live_words, costs, ledger.live.clone())
     };
     let again = restart::rebuild(table);
     assert_eq!(facts(ledger), facts(&again), "{context}: counted again");
@@ -156,34 +156,6 @@ fn a_panic_anywhere_while_the_index_grows_loses_nothing() {
 fn a_panic_anywhere_while_evicting_and_cleaning_loses_nothing_published() {
     let change: Change = |writer| (0..40).for_each(|number| put(writer, 9_000 + number, 0, 90));
     panic_everywhere("evict", 5_000, || full(5_000), change);
-}
-
-#[test]
-fn a_panic_anywhere_while_pinned_entries_go_around_loses_none_of_them() {
-    let make = || {
-        let table = full(5_000);
-        let mut writer = table.writer().expect("no other writer");
-        for number in 20_000..20_400 {
-            let value = value(number, 0, 200);
-            writer.put(&key(number), &NewEntry { is_pinned: true, ..NewEntry::of(&value) }, NOW);
-        }
-        drop(writer);
-        table
-    };
-    for steps in (0..60_000).step_by(1_201) {
-        let table = make();
-        let mut writer = table.writer().expect("no other writer");
-        fault::panic_after(Some(steps));
-        let _ = catch_unwind(AssertUnwindSafe(|| {
-            (0..400).for_each(|number| put(&mut writer, 9_000 + number, 0, 900));
-        }));
-        fault::panic_after(None);
-        (0..400).for_each(|number| put(&mut writer, 9_500 + number, 0, 900));
-        drop(writer);
-        let kept = (20_000..20_400).filter(|n| table.get(&key(*n), NOW).is_some()).count();
-        assert_eq!(kept, 400, "panic at step {steps}");
-        audit(&table, &format!("pinned, panic at step {steps}"));
-    }
 }
 
 #[test]

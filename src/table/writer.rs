@@ -166,7 +166,7 @@ impl Ledger {
         }
         let (clock, version) = self.stamp(found.as_ref(), now);
         let head = Head::new(key, new, version);
-        let Some(head) = head.filter(|head| self.may_store(table, head, found.as_ref())) else {
+        let Some(head) = head.filter(|head| head.words() <= table.entry_words_max()) else {
             return (Put::TooLarge, found.map_or(Version(0), |found| found.view.head.version));
         };
         self.clock = clock;
@@ -219,7 +219,7 @@ impl Ledger {
         if found.as_ref().is_some_and(|found| head.version <= found.view.head.version) {
             return Merge::Older;
         }
-        if !self.may_store(table, &head, found.as_ref()) {
+        if table.entry_words_max() < head.words() {
             return Merge::TooLarge;
         }
         if head.is_expired(now) {
@@ -250,12 +250,6 @@ impl Ledger {
     fn remove(&mut self, table: &Table, position: Position, found: &Found<'_>, cause: Cause) {
         self.drop_entry(table, position, (&found.view, found.slot), cause);
         self.note_death(table, found.view.head.words());
-    }
-
-    /// Whether a record is within the bounds of the table, in place of what was found.
-    fn may_store(&self, table: &Table, head: &Head, found: Option<&Found<'_>>) -> bool {
-        let replaced = found.map(|found| &found.view.head);
-        head.words() <= table.entry_words_max() && self.may_pin(table, head, replaced)
     }
 
     /// Writes a record and publishes it, in place of what was found before if there was anything.

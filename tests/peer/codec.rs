@@ -115,9 +115,9 @@ fn reply() -> impl Strategy<Value = Reply> {
 }
 
 fn record() -> impl Strategy<Value = Record> {
-    let written = (key(), entry(), any::<bool>()).prop_map(|(key, entry, is_pinned)| {
+    let written = (key(), entry()).prop_map(|(key, entry)| {
         let Entry { value, media, version, expires_at, tags } = &entry;
-        let new = NewEntry { value, media, expires_at: *expires_at, tags, is_pinned };
+        let new = NewEntry { value, media, expires_at: *expires_at, tags };
         Record::new(&key, &new, *version).unwrap()
     });
     let deleted =
@@ -126,9 +126,8 @@ fn record() -> impl Strategy<Value = Record> {
 }
 
 fn ping() -> impl Strategy<Value = Ping> {
-    (any::<(u64, u64, u64, u64)>(), vec(any::<u8>(), 0..100)).prop_map(
-        |((digest, epoch, clock, ids), hears)| Ping { digest, epoch, hears, clock, ids },
-    )
+    (any::<(u64, u64, u64, u64)>(), vec(any::<u8>(), 0..100))
+        .prop_map(|((digest, epoch, clock, ids), hears)| Ping { digest, epoch, hears, clock, ids })
 }
 
 fn view() -> impl Strategy<Value = ViewRecord> {
