@@ -32,8 +32,9 @@ struct KeeperState {
     me: ActorRef<KeeperMsg>,
     /// What the gate says of each slot.
     passages: Vec<Passage>,
-    /// The members, and by way of whom each is reached, that gate and routes were last made of.
-    seen: (u64, u64, BTreeMap<NodeId, Option<NodeId>>),
+    /// The members, and by way of whom and over which session each is reached, that gate and routes were
+    /// last made of. A session may end and another begin between two looks.
+    seen: (u64, u64, Vec<(NodeId, NodeId, u64)>),
     /// Slots that were closed, and whose writes may still be under way; by number.
     closing: BTreeMap<u64, SlotSet>,
     closings: u64,
@@ -93,7 +94,7 @@ impl Actor for KeeperActor {
         let doubt = Passage { is_doubtful: true, ..Passage::default() };
         let mut state = KeeperState {
             passages: vec![doubt; usize::from(SLOTS)],
-            seen: (0, 0, BTreeMap::new()),
+            seen: (0, 0, vec![]),
             closing: BTreeMap::new(),
             closings: 0,
             waiting: vec![],
@@ -157,14 +158,12 @@ impl KeeperState {
     fn view_changed(&mut self) {
         self.shared.keeper_bell.answer();
         let sight = self.shared.membership.sight.load_full();
-        let mut links = BTreeMap::new();
-        for peer in self.shared.transport().peers() {
-            links.insert(peer.id, None);
-        }
-        for (peer, via) in &sight.detours {
-            links.entry(peer.clone()).or_insert_with(|| Some(via.clone()));
-        }
-        let seen = (sight.beat.digest, sight.view.epoch(), links);
+        let way = |member: &Member| {
+            let link = self.shared.way(&member.id)?;
+            Some((member.id.clone(), link.via().clone(), link.session()))
+        };
+        let seen =
+            (sight.beat.digest, sight.view.epoch(), sight.view.living().filter_map(way).collect());
         if self.seen == seen {
             return;
         }

@@ -116,6 +116,12 @@ impl Link {
         &self.inner.session.peer.id
     }
 
+    /// The number of the session it is over: another one with the same node has another.
+    #[must_use]
+    pub fn session(&self) -> u64 {
+        self.inner.session.serial
+    }
+
     /// The protocol that the peer and this node speak: nothing of a newer one may be sent.
     #[must_use]
     pub fn protocol(&self) -> u16 {
