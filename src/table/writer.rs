@@ -165,9 +165,12 @@ impl Ledger {
             return (Put::Unchanged, found.view.head.version);
         }
         let (clock, version) = self.stamp(found.as_ref(), now);
-        let head = Head::new(key, new, version);
-        let Some(head) = head.filter(|head| head.words() <= table.entry_words_max()) else {
-            return (Put::TooLarge, found.map_or(Version(0), |found| found.view.head.version));
+        let head = match Head::new(key, new, version) {
+            Some(head) if head.words() <= table.entry_words_max() => head,
+            Some(_) | None => {
+                let version = found.map_or(Version(0), |found| found.view.head.version);
+                return (Put::TooLarge, version);
+            }
         };
         self.clock = clock;
         self.store(table, (key, hash), (&head, Cause::Put), found, now, |run| {
@@ -203,7 +206,7 @@ impl Ledger {
         let (clock, version) = self.stamp(found.as_ref(), now);
         let head = Head::tombstone(key, version, until);
         self.clock = clock;
-        self.store(table, (key, hash), (&head, Cause::Delete), found, now, |run| {
+        self.store_tombstone(table, (key, hash), (&head, Cause::Delete), now, |run| {
             run.write(&table.blocks, &head, key, &NewEntry::of(&[]));
         });
         is_there
@@ -231,9 +234,12 @@ impl Ledger {
             }
             return Merge::Taken;
         }
-        self.store(table, (key, hash), (&head, Cause::TakenOver), found, now, |run| {
-            run.write_words(&table.blocks, record.words());
-        });
+        let (name, head) = ((key, hash), (&head, Cause::TakenOver));
+        let write = |run: &Run| run.write_words(&table.blocks, record.words());
+        match record.is_tombstone() {
+            true => self.store_tombstone(table, name, head, now, write),
+            false => self.store(table, name, head, found, now, write),
+        }
         Merge::Taken
     }
 
@@ -252,19 +258,16 @@ impl Ledger {
         self.note_death(table, found.view.head.words());
     }
 
-    /// Writes a record and publishes it, in place of what was found before if there was anything.
-    fn store(
+    /// Writes an entry and publishes it, in place of what was found before if there was anything.
+    fn store<'a>(
         &mut self,
-        table: &Table,
+        table: &'a Table,
         (key, hash): (&Key, u64),
         (head, cause): (&Head, Cause),
-        found: Option<Found<'_>>,
+        mut found: Option<Found<'a>>,
         now: Millis,
         write: impl FnOnce(&Run),
     ) {
-        if head.is_tombstone {
-            return self.store_tombstone(table, (key, hash), (head, cause), now, write);
-        }
         let position = Position::of(hash);
         let mut which = match self.which_found(table, found.as_ref()) {
             Some(which) => which,
@@ -281,7 +284,6 @@ impl Ledger {
         // A replacement may use one block of the reserve: what it replaces is dead soon, and is
         // cleaned before that block is needed. So it evicts nobody.
         let spare = usize::from(!is_new);
-        let mut found = found;
         for _ in 0..ROOM_TRIES {
             let blocks = self.blocks_for(table, which, head.words());
             is_moved |= self.make_room(table, blocks.saturating_sub(spare), cost, now);
