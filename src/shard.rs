@@ -224,6 +224,7 @@ impl Shard {
         Work: From<Batch<T>>,
     {
         let timeout = Err(Error::Timeout { shard: self.inner.id });
+        let mut answers = Vec::with_capacity(tasks.len());
         let mut batches: Vec<(Batch<T>, Result<(), Error>)> = vec![];
         while !tasks.is_empty() {
             let part = tasks.drain(..tasks.len().min(SHARD_BATCH_MAX));
@@ -236,10 +237,10 @@ impl Shard {
         };
         // What it gives up keeps the outcome it began with.
         let _ = self.inner.pulse.limit(SHARD_CALL_BEATS, all).await;
-        let done = |(batch, outcome): &(Batch<T>, _)| {
-            batch.writes.iter().map(|write| self.done(write, outcome)).collect::<Vec<_>>()
-        };
-        batches.iter().flat_map(done).collect()
+        for (batch, outcome) in &batches {
+            answers.extend(batch.writes.iter().map(|write| self.done(write, outcome)));
+        }
+        answers
     }
 
     /// What came of a task of a batch that ended with `outcome`.
@@ -249,7 +250,7 @@ impl Shard {
         outcome: &Result<(), Error>,
     ) -> Result<T::Done, Error> {
         match (write.done(), outcome) {
-            (Some(done), _) => done,
+            (Some(done), _) => done.cloned(),
             (None, Err(error)) => Err(error.clone()),
             // An actor answers a batch only when it has done all of it.
             (None, Ok(())) => Err(Error::Down { shard: self.inner.id }),
@@ -268,7 +269,7 @@ impl Shard {
         for attempt in 0..SHARD_ATTEMPTS_MAX {
             let (done, is_done) = oneshot::channel();
             let wait = |place| Waiting { work: Work::from(batch.clone()), done, place };
-            match self.inner.holding.inbox.add(batch.writes.len(), batch.bytes(), wait) {
+            match self.inner.holding.inbox.add(batch.writes.len(), batch.bytes, wait) {
                 Ok(true) => self.ring()?,
                 Ok(false) => {}
                 // Only before an actor had it in its hands is it sure that nothing changed.

@@ -73,6 +73,8 @@ pub(super) enum Undone {
 /// Tasks in order, with what came of those that are done.
 pub(super) struct Batch<T: Task> {
     pub(super) writes: Arc<[Write<T>]>,
+    /// About how many bytes they carry.
+    pub(super) bytes: usize,
     /// Bytes of replies from which on reads are put off.
     pub(super) reply_bytes_max: usize,
 }
@@ -125,7 +127,7 @@ impl Turn<'_> {
 
 impl<T: Task> Clone for Batch<T> {
     fn clone(&self) -> Self {
-        Self { writes: Arc::clone(&self.writes), reply_bytes_max: self.reply_bytes_max }
+        Self { writes: Arc::clone(&self.writes), ..*self }
     }
 }
 
@@ -143,11 +145,12 @@ impl From<Batch<Transfer>> for Work {
 
 impl<T: Task> Batch<T> {
     pub(super) fn new(tasks: impl IntoIterator<Item = T>, reply_bytes_max: usize) -> Self {
-        Self { writes: tasks.into_iter().map(Write::new).collect(), reply_bytes_max }
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.writes.iter().map(|write| write.task.bytes()).sum()
+        let mut bytes = 0;
+        let writes = tasks.into_iter().map(|task| {
+            bytes += task.bytes();
+            Write::new(task)
+        });
+        Self { writes: writes.collect(), bytes, reply_bytes_max }
     }
 
     /// Does what is not done yet, in order. What is behind something that was not done, on keys of
@@ -175,14 +178,14 @@ impl<T: Task> Write<T> {
     }
 
     /// What came of it, once it was its turn.
-    pub(super) fn done(&self) -> Option<Result<T::Done, Error>> {
+    pub(super) fn done(&self) -> Option<Result<&T::Done, Error>> {
         let slot = self.task.slot().map_or(0, |slot| slot.0);
-        let error = |why: Undone| match why {
+        let error = |why: &Undone| match why {
             Undone::NotHere => Error::NotHere { slot },
             Undone::Later => Error::Later,
             Undone::NoIds => Error::NoIds,
         };
-        self.done.get().map(|done| done.clone().map_err(error))
+        self.done.get().map(|done| done.as_ref().map_err(error))
     }
 
     fn try_apply(
