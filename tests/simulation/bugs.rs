@@ -5,8 +5,8 @@
 pub enum Bug {
     /// It takes a member that does not answer its claim for a second for one that has nothing.
     BelievesSilence,
-    /// It serves its slots without a look at its lease.
-    NeedsNoLease,
+    /// It says that it took over what it was sent, and did not.
+    AcknowledgesUntaken,
     /// It does not doubt what it holds after it hung.
     WakesWithoutDoubt,
     /// It forgets what was deleted.
@@ -33,10 +33,8 @@ pub enum Bug {
     TakesForOthers,
     /// It answers claims of nodes that see other members.
     AnswersAnyView,
-    /// It does what nodes ask of it that it does not know.
-    ServesStrangers,
-    /// It answers what it has fetched for a slot that was closed meanwhile.
-    AnswersClosed,
+    /// It reads what it has of slots that are another's.
+    ReadsUnheld,
     /// It clears residue of which something is left.
     ClearsTooMuch,
     /// It serves slots that it still claims.
@@ -50,9 +48,9 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 21] = [
         Self::BelievesSilence,
-        Self::NeedsNoLease,
+        Self::AcknowledgesUntaken,
         Self::WakesWithoutDoubt,
         Self::ForgetsDeletes,
         Self::ForgetsEnds,
@@ -66,8 +64,7 @@ impl Bug {
         Self::MergesOlder,
         Self::TakesForOthers,
         Self::AnswersAnyView,
-        Self::ServesStrangers,
-        Self::AnswersClosed,
+        Self::ReadsUnheld,
         Self::ClearsTooMuch,
         Self::OpensEarly,
         Self::StampsByWallClock,

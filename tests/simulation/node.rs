@@ -501,7 +501,7 @@ impl Node {
         let is_held = self.handoff.is_held(slot)
             || self.has(Bug::OpensEarly) && self.handoff.is_claiming(slot)
             || self.has(Bug::ClosesLate) && now < self.late.1 && self.late.0.contains(slot);
-        is_held && (now <= self.lease_until_us || self.has(Bug::NeedsNoLease))
+        is_held && now <= self.lease_until_us
     }
 
     fn unpark(&mut self, now: u64) {
@@ -518,13 +518,13 @@ impl Node {
         let slot = slot_of(op.key);
         if let Some(origin) = &op.origin
             && self.roster.view().get(&origin.name).is_none_or(|member| member.id != *origin)
-            && !self.has(Bug::ServesStrangers)
         {
             let origin = origin.clone();
             let op = Op { origin: None, ..op };
             return self.reach(now, &origin, Message::Moved { op, hint: None });
         }
-        if self.holds(now, op.key) {
+        let reads_on = self.has(Bug::ReadsUnheld) && op.verb == Verb::Get;
+        if self.holds(now, op.key) || reads_on && self.table.contains_key(&op.key) {
             return self.execute(now, op);
         }
         if self.handoff.is_held(slot) || self.handoff.is_claiming(slot) {
@@ -588,7 +588,7 @@ impl Node {
         let Some(read) = self.reads.get_mut(&request) else { return };
         let key = read.op.key;
         let is_last = read.waiting.remove(from) && read.waiting.is_empty();
-        let is_closed = read.closed != self.closed[key] && self.bug != Some(Bug::AnswersClosed);
+        let is_closed = read.closed != self.closed[key];
         if let Some(record) = record
             && !is_closed
         {
@@ -623,7 +623,9 @@ impl Node {
         let mut taken = Vec::new();
         for (key, record) in entries {
             if self.handoff.is_held(slot_of(key)) || self.has(Bug::TakesForOthers) {
-                self.merge(key, record);
+                if !self.has(Bug::AcknowledgesUntaken) {
+                    self.merge(key, record);
+                }
                 taken.push((key, record.version));
             }
         }
