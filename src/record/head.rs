@@ -34,6 +34,9 @@ pub(crate) struct Head {
     namespace_len: u8,
     media_len: u8,
     tags_len: u16,
+    /// Words of the head itself and of the whole record, worked out once: a write asks a dozen times.
+    len: u8,
+    words: u32,
 }
 
 /// The parts of the packed word that are a media type's.
@@ -58,18 +61,19 @@ impl Head {
         if VALUE_LEN_MAX < new.value.len() {
             return None;
         }
-        Some(Self {
+        let head = Self {
             value_len: new.value.len() as u32,
             media,
             media_len,
             tags_len: u16::try_from(new.tags.as_bytes().len()).ok()?,
             ..Self::of_name(key, version, new.expires_at)
-        })
+        };
+        Some(head.measured())
     }
 
     /// The head of a record that only says, until `until`, that its key was deleted.
     pub(crate) fn tombstone(key: &Key, version: Version, until: Millis) -> Self {
-        Self { is_tombstone: true, ..Self::of_name(key, version, Some(until)) }
+        Self { is_tombstone: true, ..Self::of_name(key, version, Some(until)) }.measured()
     }
 
     fn of_name(key: &Key, version: Version, expires_at: Option<Millis>) -> Self {
@@ -107,7 +111,7 @@ impl Head {
             head.media_len = (extras >> 8) as u8;
             head.tags_len = (extras >> 16) as u16;
         }
-        Some(head)
+        Some(head.measured())
     }
 
     /// Gives the words of the head to `put`, in order.
@@ -140,18 +144,20 @@ impl Head {
     }
 
     fn has_extras(&self) -> bool {
-        // Without a branch, as it is asked a dozen times a write.
-        0 < u16::from(self.namespace_len | self.media_len) | self.tags_len
+        0 < self.namespace_len | self.media_len || 0 < self.tags_len
     }
 
-    /// Words of the head itself.
-    fn len(&self) -> usize {
-        2 + usize::from(self.expires_at.is_some()) + usize::from(self.has_extras())
+    /// The same with its own words and those of the whole record.
+    #[inline]
+    fn measured(mut self) -> Self {
+        self.len = 2 + u8::from(self.expires_at.is_some()) + u8::from(self.has_extras());
+        self.words = (self.value_at() + self.value_len()).div_ceil(8) as u32;
+        self
     }
 
     /// Words of the whole record.
     pub(crate) fn words(&self) -> usize {
-        (self.value_at() + self.value_len()).div_ceil(8)
+        self.words as usize
     }
 
     /// The slot of the key.
@@ -193,7 +199,7 @@ impl Head {
     /// Where the namespace begins in the record, in bytes; the key, the text of the media type, the
     /// tags and the value follow.
     pub(crate) fn namespace_at(&self) -> usize {
-        self.len() * 8
+        usize::from(self.len) * 8
     }
 
     /// Where the key begins.

@@ -20,7 +20,6 @@ pub(super) struct View<'a> {
     pub(super) head: Head,
     blocks: &'a Blocks,
     place: Place,
-    block: BlockId,
     generation: u64,
     /// The words in the block where the record begins.
     first: &'a [AtomicU64],
@@ -66,20 +65,20 @@ impl<'a> View<'a> {
             Some(all) => (all, Vec::new()),
             None => (words, follow(blocks, block, len - words.len(), is_named)?),
         };
-        Some(Self { head, blocks, place, block, generation, first, rest })
+        Some(Self { head, blocks, place, generation, first, rest })
     }
 
     /// Whether all that was read so far belonged to one record.
     #[inline]
     pub(super) fn is_whole(&self) -> bool {
         let is_still = |part: &Part<'_>| self.blocks.is_still(part.block, part.generation);
-        self.blocks.is_still(self.block, self.generation) && self.rest.iter().all(is_still)
+        self.blocks.is_still(self.block(), self.generation) && self.rest.iter().all(is_still)
     }
 
     /// The blocks of the record, and how many of its words are in each.
     pub(super) fn parts(&self) -> impl Iterator<Item = (BlockId, usize)> + '_ {
         let rest = self.rest.iter().map(|part| (part.block, part.words.len()));
-        std::iter::once((self.block, self.first.len())).chain(rest)
+        std::iter::once((self.block(), self.first.len())).chain(rest)
     }
 
     /// The place and the generation of its block: never those of another record.
@@ -94,7 +93,7 @@ impl<'a> View<'a> {
 
     /// The block in which the record begins.
     pub(super) fn block(&self) -> BlockId {
-        self.block
+        self.blocks.split(self.place).0
     }
 
     /// Whether the record is of `key`.
