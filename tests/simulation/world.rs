@@ -222,8 +222,13 @@ impl World {
                     }
                 }
                 Effect::Formed => {
-                    let others = self.is_joined.iter().filter(|is_joined| **is_joined).count();
-                    assert_eq!(others, 0, "a second cluster beside the first: {id}");
+                    // Nodes that have met each other may begin one together.
+                    let is_met = |place: usize| {
+                        let links = self.nodes[index].iter().flat_map(|node| &node.links);
+                        links.into_iter().any(|link| index_of(link) == place)
+                    };
+                    let strangers = (0..NODES).filter(|at| self.is_joined[*at] && !is_met(*at));
+                    assert_eq!(strangers.count(), 0, "a second cluster beside the first: {id}");
                 }
                 Effect::Stopped => self.crash(index),
             }
