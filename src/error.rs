@@ -30,8 +30,8 @@ pub enum Error {
         /// The shard that was asked.
         shard: usize,
     },
-    /// This node does not have the slot, or not any more. Nothing changed.
-    #[error("another node has slot {slot}; try again")]
+    /// This node does not have the slot, or not any more, or not yet. Nothing changed.
+    #[error("slot {slot} is on its way from one node to another; try again")]
     NotHere {
         /// The slot of the key.
         slot: u16,

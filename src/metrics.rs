@@ -34,6 +34,10 @@ pub const EPOCH: &str = "smache_cluster_epoch";
 pub const SLOTS_OWNED: &str = "smache_slots";
 /// Entries this node still has to send to their owners.
 pub const MOVING: &str = "smache_entries_moving";
+/// Members this node reaches by way of another one only.
+pub const DETOURS: &str = "smache_members_by_detour";
+/// Requests this node has passed on between two others.
+pub const RELAYED: &str = "smache_requests_relayed";
 /// HTTP answers, by class of status.
 pub const HTTP_ANSWERS: &str = "smache_http_answers";
 /// HTTP connections open.

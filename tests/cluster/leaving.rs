@@ -69,3 +69,21 @@ fn every_entry_is_with_the_last_node_after_all_others_left() {
         assert_eq!(found.json()["data"]["n"].as_u64(), Some(n));
     }
 }
+
+#[test]
+fn a_drain_that_nobody_takes_over_in_time_says_what_is_left_and_has_a_code_of_its_own() {
+    let mut a = Member::start_with("a", "127.0.0.1:0", &[], &[("SMACHE_DRAIN_TIMEOUT", "1s")]);
+    let b = Member::start("b", &[&a.addr]);
+    settle(&[&a, &b]);
+    for n in 0..200 {
+        a.put(&format!("key-{n}"), n).unwrap();
+    }
+    b.signal(Signal::STOP);
+    a.signal(Signal::TERM);
+    let (status, _) = a.wait();
+    b.signal(Signal::CONT);
+    assert_eq!(status.code(), Some(3));
+    assert_eq!(a.lines("leaving with what nobody took").len(), 1);
+    let last = a.wait_for_line("that nobody took");
+    assert!(last.contains("entries"), "{last}");
+}

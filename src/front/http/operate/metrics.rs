@@ -56,6 +56,7 @@ fn cache_families(status: &Status, tree: &Tree) -> Vec<Family> {
     let cluster = &status.cluster;
     let own = cluster.members.iter().find(|member| member.node == status.node);
     let slots = own.map_or(0, |own| u64::from(own.slots));
+    let detours = cluster.members.iter().filter(|member| member.via.is_some()).count() as u64;
     vec![
         counter(metrics::HITS, "Reads that found an entry", one(requests.hits)),
         counter(metrics::MISSES, "Reads that found none", one(requests.misses)),
@@ -73,6 +74,8 @@ fn cache_families(status: &Status, tree: &Tree) -> Vec<Family> {
         gauge(metrics::EPOCH, "Changes of the members", one(cluster.epoch)),
         gauge(metrics::SLOTS_OWNED, "Slots owned", one(slots)),
         gauge(metrics::MOVING, "Entries still to be sent to their owners", one(cluster.moving)),
+        gauge(metrics::DETOURS, "Members reached by way of another", one(detours)),
+        counter(metrics::RELAYED, "Requests passed on for others", one(cluster.relayed)),
     ]
 }
 
