@@ -29,6 +29,8 @@ pub enum Effect {
 #[derive(Default)]
 pub struct Ground {
     pub crashes: Vec<(Time, usize)>,
+    /// When nodes came up.
+    pub ups: Vec<(Time, usize)>,
     /// Nodes that were stopped while others went on, until all were one cluster again.
     pub aways: Vec<Away>,
     /// Times in which nodes that ran could not hear each other in any way, until they were one
@@ -61,6 +63,9 @@ impl Ground {
         let mut away = vec![None; nodes];
         for (at, effect) in effects {
             scene.apply(*effect);
+            if let Effect::Up(node) = effect {
+                ground.ups.push((*at, *node));
+            }
             if let Effect::Crashed(node) = effect {
                 ground.crashes.push((*at, *node));
             }
@@ -100,6 +105,11 @@ impl Ground {
     /// The last moment of calm up to `at`; the beginning if there was none.
     pub fn calm_before(&self, at: Time) -> Time {
         self.calm.iter().copied().take_while(|calm| *calm <= at).last().unwrap_or(0)
+    }
+
+    /// Whether a node came up in that time: slots go to it then, one after the other.
+    pub fn came_up(&self, node: usize, from: Time, to: Time) -> bool {
+        self.ups.iter().any(|(at, up)| *up == node && from < *at && *at <= to)
     }
 
     fn calm_after(&self, at: Time) -> Time {

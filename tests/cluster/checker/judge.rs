@@ -18,6 +18,8 @@ const LATE: Time = 10 * SECOND;
 const STANDS_WITHIN: Time = 200 * MILLI;
 /// The pause between two looks for calm is shorter: if the last calm is older, something moves.
 const CALM_AGE: Time = 500 * MILLI;
+/// Within this time after a node came up it may take a slot over before an answer names it.
+const COMES_WITHIN: Time = 2_000 * MILLI;
 /// Within this time a read tells who has a key that may be moving.
 const SIGHT_AGE: Time = 500 * MILLI;
 
@@ -194,10 +196,21 @@ impl<'a> Key<'a> {
         if newer.op.begin <= found.last {
             return None;
         }
-        let finding = match newer.op.what {
-            _ if self.ground.is_split(read.begin, read.end) => Ok(Excuse::Split),
-            What::Delete => Err(Broken::Resurrected),
-            _ => Err(Broken::Stale),
+        // Of two faults the one took the newer write along, and the other kept the older one apart.
+        let was_apart = self
+            .ground
+            .aways
+            .iter()
+            .any(|away| self.had(away.node, found, away.from + STANDS_WITHIN) == Some(true));
+        let crashed = || match self.excuse(newer, read, self.is_found_again(newer, read)) {
+            Some(excuse @ Excuse::Crashed(_)) if was_apart => Some(excuse),
+            _ => None,
+        };
+        let finding = match (self.ground.is_split(read.begin, read.end), crashed()) {
+            (true, _) => Ok(Excuse::Split),
+            (false, Some(excuse)) => Ok(excuse),
+            (false, None) if newer.op.what == What::Delete => Err(Broken::Resurrected),
+            (false, None) => Err(Broken::Stale),
         };
         Some((finding, Some(newer.op)))
     }
@@ -220,10 +233,7 @@ impl<'a> Key<'a> {
         if others.into_iter().any(|write| write.may_leave_nothing(op.end)) {
             return None;
         }
-        let is_found_again = self
-            .ops
-            .iter()
-            .any(|later| op.end < later.begin && self.number(due) == Some(later.outcome));
+        let is_found_again = self.is_found_again(due, op);
         let finding = match self.excuse(due, op, is_found_again) {
             Some(excuse) => Ok(excuse),
             None if is_found_again => Err(Broken::Missed),
@@ -231,6 +241,11 @@ impl<'a> Key<'a> {
             None => Err(Broken::Lost),
         };
         Some((finding, Some(due.op)))
+    }
+
+    fn is_found_again(&self, write: &Write<'_>, after: &Op) -> bool {
+        let number = self.number(write);
+        self.ops.iter().any(|later| after.end < later.begin && number == Some(later.outcome))
     }
 
     /// What a read that finds this write says.
@@ -289,6 +304,9 @@ impl<'a> Key<'a> {
         }
         if at - calm < CALM_AGE && told().any(|op| due.op.begin <= op.end) {
             return Some(false);
+        }
+        if self.ground.came_up(node, at.saturating_sub(COMES_WITHIN), at) {
+            return None;
         }
         let is_sight = |op: &Op| matches!(op.outcome, Outcome::Found(_)) && at < op.end + SIGHT_AGE;
         told().any(is_sight).then_some(false)

@@ -268,3 +268,30 @@ fn a_time_beyond_all_others_is_no_overflow() {
     let ops = vec![put(0, 1), absent(4_000)];
     assert_eq!(judged(ops, &ground).1, [Excuse::Away(0)]);
 }
+
+#[test]
+fn what_went_down_with_a_node_wins_over_nothing_that_is_left() {
+    let effects =
+        [(1_000, Effect::Stopped(0)), (5_000, Effect::Crashed(1)), (6_000, Effect::Resumed(0))];
+    let ground = ground(&effects, &[0, 900]);
+    let ops = |second: Op| vec![put(0, 1), at_node(1, second), found(6_500, 1)];
+    assert_eq!(judged(ops(put(4_900, 2)), &ground), (vec![], vec![Excuse::Crashed(1)]));
+    // It was with a node that did not crash.
+    let kept = vec![put(0, 1), at_node(2, put(4_900, 2)), found(6_500, 1)];
+    assert_eq!(judged(kept, &ground).0, [Broken::Stale]);
+    // It was there after the crash.
+    let mut seen = ops(put(4_900, 2));
+    seen.push(found(7_000, 2));
+    assert_eq!(judged(seen, &ground).0, [Broken::Stale]);
+}
+
+#[test]
+fn a_node_that_has_just_come_up_may_have_taken_what_another_was_seen_with() {
+    let crash = |up| {
+        let effects = [(100, Effect::Ended(1)), (up, Effect::Up(1)), (5_000, Effect::Crashed(1))];
+        ground(&effects, &[0, 4_000])
+    };
+    let ops = || vec![put(0, 1), at_node(0, found(4_800, 1)), absent(6_000)];
+    assert_eq!(judged(ops(), &crash(4_700)), (vec![], vec![Excuse::Unclear(1)]));
+    assert_eq!(judged(ops(), &crash(200)).0, [Broken::Lost]);
+}
