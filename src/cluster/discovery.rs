@@ -177,7 +177,7 @@ impl DiscoveryState {
     /// Begins a cluster, if this node looked for one and there is none: nobody listens where it looks, or
     /// only nodes that look for one as well. Whoever may be there and was not met may have a cluster
     /// with all slots, and this node waits for it; only for one of whom nothing at all is seen it need not
-    /// where it [may be alone](ClusterConfig::may_be_alone).
+    /// where it may be alone (`--allow-alone`).
     fn form(&mut self) {
         let shared = &self.shared;
         if shared.roster().own().standing != Standing::Joining {
