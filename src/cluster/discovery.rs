@@ -28,6 +28,7 @@ use crate::supervision::{ChildSpec, Kind, Orders};
 struct DiscoveryActor;
 
 struct DiscoveryState {
+    me: ActorRef<DiscoveryMsg>,
     shared: Arc<Shared>,
     /// What happened to sessions.
     events: Receiver<TransportEvent>,
@@ -64,6 +65,7 @@ impl Actor for DiscoveryActor {
         // What the last actor had under way is told to nobody.
         shared.dials().forget_attempts();
         let mut state = DiscoveryState {
+            me,
             shared,
             events,
             unanswered: Arc::default(),
@@ -387,10 +389,12 @@ impl DiscoveryState {
         wanted.extend(shared.reservations().silent().map(str::to_owned));
         let due = shared.dials().due(shared.now(), wanted, &linked);
         for place in due {
-            let shared = Arc::clone(shared);
+            let (shared, me) = (Arc::clone(shared), self.me.clone());
             tokio::spawn(async move {
                 let ending = shared.attempt(&place).await;
-                shared.discovery.tell(DiscoveryMsg::Tried(place, ending));
+                // Not by its post: the first attempts may end before it is there. The actor after this one
+                // takes what was under way for over.
+                drop(me.cast(DiscoveryMsg::Tried(place, ending)));
             });
         }
     }
