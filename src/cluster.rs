@@ -340,7 +340,10 @@ impl Membership {
 
 impl Membership {
     fn set_waits_for(&self, place: Option<String>) {
-        self.waits_for.store(place.map(Arc::new));
+        // Asked with every tick, and mostly nothing to say.
+        if place.is_some() || self.waits_for.load().is_some() {
+            self.waits_for.store(place.map(Arc::new));
+        }
     }
 }
 

@@ -183,7 +183,7 @@ impl DiscoveryState {
     fn form(&mut self) {
         let shared = &self.shared;
         if shared.roster().own().standing != Standing::Joining {
-            return;
+            return shared.membership.set_waits_for(None);
         }
         let peers = shared.transport().peers();
         let age = shared.now();
@@ -198,12 +198,11 @@ impl DiscoveryState {
         };
         match missing {
             _ if is_clear && peers.iter().all(is_joining) => {
-                shared.membership.set_waits_for(None);
                 shared.membership.has_formed.store(true, Ordering::Relaxed);
                 self.step(RosterEvent::Form);
             }
             Some(missing) => self.wait(&missing),
-            None => {}
+            None => shared.membership.set_waits_for(None),
         }
     }
 

@@ -45,6 +45,7 @@ fn a_node_whose_first_dials_come_to_nothing_joins_when_they_do_not() {
     let first = Member::start_at("a", &addr, &[]);
     node.wait_for_line("node is ready");
     settle(&[&first, &node]);
+    assert_eq!(node.status()["cluster"]["waits_for"], serde_json::Value::Null);
 }
 
 #[test]
