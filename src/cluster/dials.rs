@@ -41,8 +41,6 @@ pub(super) struct Attempts {
     pub(super) found: Option<NodeId>,
     /// Who seemed to be there, the last time.
     seen: Seen,
-    /// Whether nobody can be there who was not met, the last time.
-    is_ruled_out: bool,
     is_under_way: bool,
     next: Duration,
 }
@@ -59,6 +57,8 @@ enum Seen {
     Met,
     /// Somebody who cannot be spoken with, or not now.
     Somebody,
+    /// No address is known of it.
+    Nowhere,
     /// Nothing came back, so that nothing is known.
     Silence,
 }
@@ -121,7 +121,9 @@ impl Dials {
             let is_found = |peer: &NodeId| attempts.found.as_ref() == Some(peer);
             let is_linked = matches!(&place, Place::Addr(addr) if linked.contains_key(addr))
                 || linked.values().any(is_found);
-            attempts.is_ruled_out |= is_linked;
+            if is_linked {
+                attempts.seen = Seen::Met;
+            }
             if !is_linked && !attempts.is_under_way && attempts.next <= now {
                 attempts.is_under_way = true;
                 due.push(place);
@@ -141,7 +143,6 @@ impl Dials {
         let Some(attempts) = self.places.get_mut(place) else { return false };
         attempts.is_under_way = false;
         attempts.seen = ending.seen();
-        attempts.is_ruled_out = ending.rules_out();
         let before = attempts.reason.take();
         match ending {
             Ending::NoProtocol(reason)
@@ -188,7 +189,7 @@ impl Dials {
                 Seen::Nobody => return None,
                 _ if peers.iter().any(is_linked) => return None,
                 Seen::Met | Seen::Somebody => false,
-                Seen::Unknown | Seen::Silence => true,
+                Seen::Unknown | Seen::Nowhere | Seen::Silence => true,
             };
             let is_tried = attempts.seen != Seen::Unknown;
             let reason = attempts.reason.unwrap_or_else(|| "nothing has come of it yet".to_owned());
@@ -202,7 +203,8 @@ impl Dials {
 
     /// Whether at no place there can be somebody who was not met.
     pub(super) fn are_all_ruled_out(&self) -> bool {
-        self.places.values().all(|attempts| attempts.is_ruled_out)
+        let is_ruled_out = |seen| matches!(seen, Seen::Nobody | Seen::Met | Seen::Nowhere);
+        self.places.values().all(|attempts| is_ruled_out(attempts.seen))
     }
 
     /// Has the address of a node whose session ended tried at once.
@@ -240,13 +242,9 @@ impl Ending {
             // Its addresses are looked at one by one.
             Self::Itself | Self::NobodyListens(_) | Self::Resolved(_) => Seen::Nobody,
             Self::NoProtocol(_) | Self::Refused(_) => Seen::Somebody,
-            Self::NoAddress(_) | Self::Failed(_) => Seen::Silence,
+            Self::NoAddress(_) => Seen::Nowhere,
+            Self::Failed(_) => Seen::Silence,
         }
-    }
-
-    /// Whether nobody can be there who was not met.
-    fn rules_out(&self) -> bool {
-        !matches!(self, Self::NoProtocol(_) | Self::Refused(_) | Self::Failed(_))
     }
 
     /// What came of a place with several addresses, of which another was tried after this came of
@@ -254,7 +252,7 @@ impl Ending {
     pub(super) fn or(self, next: Self) -> Self {
         match (self.seen(), next.is_vain()) {
             (Seen::Somebody, true) => self,
-            (Seen::Silence, true) if next.seen() == Seen::Nobody => self,
+            (Seen::Silence | Seen::Nowhere, true) if next.seen() == Seen::Nobody => self,
             _ => next,
         }
     }

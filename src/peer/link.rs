@@ -383,11 +383,6 @@ impl Link {
         }
     }
 
-    /// Ends the session with who is at the other end.
-    pub fn close(&self, reason: &str) {
-        self.inner.session.kill(reason);
-    }
-
     /// Lets nothing in any more, and tells who waits.
     pub(super) fn end(&self) {
         self.inner.inbox.close().into_iter().for_each(Waiting::fail);

@@ -221,7 +221,7 @@ impl Node {
             }
             ["close", peer] => {
                 if let Some(link) = self.link(peer) {
-                    link.close("told to");
+                    self.transport.close(link.peer(), "told to");
                 }
                 "ok".to_owned()
             }
@@ -375,7 +375,7 @@ impl Node {
             tokio::time::sleep(Duration::from_micros(seed % 40_000)).await;
             match self.link(peer) {
                 Some(link) => {
-                    link.close("cut at random");
+                    self.transport.close(link.peer(), "cut at random");
                     cuts.fetch_add(1, Ordering::Relaxed);
                 }
                 // It may not be over there yet: it is dialled again then.
