@@ -8,6 +8,7 @@ mod status;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -16,7 +17,7 @@ use crate::cluster::Cluster;
 use crate::command::{
     Command, Condition, CountKeys, DeleteMany, NextId, NodeReply, Nodes, Put, Reply, Stored,
 };
-use crate::entry::{Entry, Key};
+use crate::entry::{Entry, Key, Version};
 use crate::error::Error;
 use crate::limits::{BATCH_COMMANDS_MAX, DELETE_KEYS_MAX, ID_ATTEMPTS_MAX, ID_SEARCH_TIMEOUT};
 use crate::member::{NodeId, NodeName};
@@ -26,6 +27,7 @@ use crate::supervision::Supervisor;
 
 pub use crate::peer::Chaos;
 pub use crate::supervision::{CrashError, Tree};
+pub use crate::table::Found;
 pub use status::{
     ClusterStatus, Explanation, MemberState, MemberStatus, MemoryStatus, NodeState, PeerStatus,
     RequestStatus, ShardStatus, Status,
@@ -76,6 +78,23 @@ impl Cache {
     #[inline]
     pub async fn get(&self, key: &Key) -> Result<Option<Entry>, Error> {
         self.inner.router.get(key, clock::now()).await
+    }
+
+    /// The same, with a value of this node left where it is if it has more than `bytes_max`: what is
+    /// copied out takes memory for as long as the client takes to read it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cache::get`].
+    #[inline]
+    pub async fn find(&self, key: &Key, bytes_max: usize) -> Result<Option<Found>, Error> {
+        self.inner.router.find(key, clock::now(), bytes_max).await
+    }
+
+    /// Up to `len` bytes of a value that was found, from `from` on; `None` if it is not here any more.
+    #[must_use]
+    pub fn part(&self, key: &Key, version: Version, from: usize, len: usize) -> Option<Bytes> {
+        self.inner.router.part(key, version, from, len)
     }
 
     /// The node that owns a key; `None` if it is this one.

@@ -13,10 +13,11 @@ mod routes;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::command::{Access, Command, Get, Reply, Scope};
-use crate::entry::{Entry, Key, Millis};
+use crate::entry::{Entry, Key, Millis, Version};
 use crate::error::Error;
 use crate::limits::{JOURNEY_BYTES_MAX, JOURNEYS_MAX};
 use crate::member::{NodeId, NodeName};
@@ -24,6 +25,7 @@ use crate::partition::Slot;
 use crate::record::Record;
 use crate::shard::{Gate, Shard, Transfer};
 use crate::supervision::Places;
+use crate::table::Found;
 
 pub use routes::{Routes, Source};
 
@@ -126,6 +128,40 @@ impl Router {
             Reply::Entry(found) => Ok(found),
             _ => Err(Error::Unanswered { owner: self.name_of(slot) }),
         }
+    }
+
+    /// The same, with a value that is here left where it is if it has more than `bytes_max`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::run_one`].
+    #[inline]
+    pub async fn find(
+        &self,
+        key: &Key,
+        now: Millis,
+        bytes_max: usize,
+    ) -> Result<Option<Found>, Error> {
+        let slot = key.slot();
+        if self.inner.gate.serves(slot, now) {
+            let found = self.shard_of(slot).find(key, now, bytes_max);
+            if self.is_sure(slot, found.is_some(), now) {
+                return Ok(found);
+            }
+        }
+        match Box::pin(self.ask(slot, Get { key: key.clone() }.into())).await? {
+            Reply::Entry(found) => Ok(found.map(|entry| {
+                let value_bytes = entry.value.len();
+                Found { entry, value_bytes }
+            })),
+            _ => Err(Error::Unanswered { owner: self.name_of(slot) }),
+        }
+    }
+
+    /// Some of a value of that version, if it is here still, whoever owns it by now.
+    #[must_use]
+    pub fn part(&self, key: &Key, version: Version, from: usize, len: usize) -> Option<Bytes> {
+        self.shard_of(key.slot()).part(key, version, from, len)
     }
 
     /// Has one command done.

@@ -12,6 +12,7 @@ mod transfer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::clock::Pulse;
@@ -26,7 +27,7 @@ use crate::limits::{
 use crate::metrics::Counter;
 use crate::record::Record;
 use crate::supervision::{ChildSpec, Inbox, Kind, NotAdded, Orders, Post};
-use crate::table::{Cursor, RecordStep, Table, TableReader, TableStats};
+use crate::table::{Cursor, Found, RecordStep, Table, TableReader, TableStats};
 
 pub use gate::{Gate, Passage};
 pub use transfer::Transfer;
@@ -107,6 +108,21 @@ impl Shard {
         let entry = self.inner.reader.get(key, now);
         self.inner.holding.counts.looked(entry.is_some());
         entry
+    }
+
+    /// The same, with the value left where it is if that has more than `bytes_max`.
+    #[inline]
+    #[must_use]
+    pub fn find(&self, key: &Key, now: Millis, bytes_max: usize) -> Option<Found> {
+        let found = self.inner.reader.find(key, now, bytes_max);
+        self.inner.holding.counts.looked(found.is_some());
+        found
+    }
+
+    /// Some of a value of that version, if it is there still, as [`TableReader::part`].
+    #[must_use]
+    pub fn part(&self, key: &Key, version: Version, from: usize, len: usize) -> Option<Bytes> {
+        self.inner.reader.part(key, version, from, len)
     }
 
     /// What comes of a command that needs no writer, straight from the table; `None` for one that

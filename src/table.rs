@@ -60,7 +60,7 @@ use self::journal::Journal;
 use self::ledger::Ledger;
 use self::record::Head;
 use self::sync::{AtomicU64, Ordering};
-use crate::entry::Key;
+use crate::entry::{Entry, Key};
 use crate::limits::{
     BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BLOCKS_MIN, ENTRY_BYTES_MAX, ENTRY_SHARE_MAX,
     TABLE_BYTES_MAX, TABLE_BYTES_MIN,
@@ -113,6 +113,15 @@ pub struct Table {
 #[derive(Clone)]
 pub struct TableReader {
     table: Arc<Table>,
+}
+
+/// An entry that was found. A value that is too large to be copied out at once is left where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The entry, its value empty if that was left.
+    pub entry: Entry,
+    /// Bytes of the value.
+    pub value_bytes: usize,
 }
 
 /// Writes a table. There is one at a time; the next can be had when it is dropped.

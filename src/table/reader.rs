@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::index::{self, Item, Position};
 use super::record::View;
 use super::sync::{AtomicU64, Ordering};
-use super::{Table, TableReader, TableStats};
+use super::{Found, Table, TableReader, TableStats};
 use crate::entry::{Entry, Key, Millis, Version};
 use crate::record::Record;
 
@@ -23,6 +25,26 @@ impl TableReader {
     #[must_use]
     pub fn get(&self, key: &Key, now: Millis) -> Option<Entry> {
         self.table.get(key, now)
+    }
+
+    /// The same, with the value left where it is if that has more than `bytes_max`.
+    #[must_use]
+    pub fn find(&self, key: &Key, now: Millis, bytes_max: usize) -> Option<Found> {
+        let read = |view: &View<'_>| is_readable(view, now).then(|| view.entry_up_to(bytes_max));
+        self.table.look_up(key, Position::of(self.table.hash_key(key)), read).flatten()
+    }
+
+    /// Up to `len` bytes of the value of `key` from `from` on, if it is of `version` still; also of one
+    /// that has ended since.
+    ///
+    /// All parts of one version are of one value, as no two values of a key have the same.
+    #[must_use]
+    pub fn part(&self, key: &Key, version: Version, from: usize, len: usize) -> Option<Bytes> {
+        let read = |view: &View<'_>| {
+            let is_same = view.head.version == version && !view.head.is_tombstone;
+            is_same.then(|| view.part(from, len))
+        };
+        self.table.look_up(key, Position::of(self.table.hash_key(key)), read).flatten()
     }
 
     /// What is known of `key` as the table holds it, also a tombstone or what has ended; `None` if
@@ -112,8 +134,12 @@ impl Table {
 /// The entry, unless it has ended or is only a tombstone.
 #[inline]
 pub(super) fn readable(view: &View<'_>, now: Millis) -> Option<Entry> {
-    let is_gone = view.head.is_tombstone || view.head.is_expired(now);
-    (!is_gone).then(|| view.entry())
+    is_readable(view, now).then(|| view.entry())
+}
+
+#[inline]
+fn is_readable(view: &View<'_>, now: Millis) -> bool {
+    !view.head.is_tombstone && !view.head.is_expired(now)
 }
 
 /// Counts a hit, unless enough were counted: a key that is always read is never written to.

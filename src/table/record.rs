@@ -5,10 +5,10 @@
 
 use bytes::Bytes;
 
-use super::NewEntry;
 use super::block::{BlockId, Blocks, Place};
 use super::fault;
 use super::sync::{AtomicU64, Ordering};
+use super::{Found, NewEntry};
 use crate::entry::{Entry, Key, Tags};
 use crate::record::{self, Record};
 
@@ -135,14 +135,37 @@ impl<'a> View<'a> {
     /// The entry of the record, copied out.
     #[inline]
     pub(super) fn entry(&self) -> Entry {
+        self.entry_of(self.bytes(self.head.value_at(), self.head.value_len()))
+    }
+
+    /// The same without the value, if that has more than `bytes_max`.
+    #[inline]
+    pub(super) fn entry_up_to(&self, bytes_max: usize) -> Found {
+        let value_bytes = self.head.value_len();
+        let entry = match value_bytes <= bytes_max {
+            true => self.entry(),
+            false => self.entry_of(Bytes::new()),
+        };
+        Found { entry, value_bytes }
+    }
+
+    #[inline]
+    fn entry_of(&self, value: Bytes) -> Entry {
         let head = &self.head;
         Entry {
-            value: self.bytes(head.value_at(), head.value_len()),
+            value,
             media: head.media(|from, len| self.bytes(from, len)),
             version: head.version,
             expires_at: head.expires_at,
             tags: Tags::from_stored(self.bytes(head.tags_at(), head.tags_len())),
         }
+    }
+
+    /// Some bytes of the value, from `from` on; fewer where it ends.
+    pub(super) fn part(&self, from: usize, len: usize) -> Bytes {
+        let value_bytes = self.head.value_len();
+        let from = from.min(value_bytes);
+        self.bytes(self.head.value_at() + from, len.min(value_bytes - from))
     }
 
     /// The image of the record, copied out.
