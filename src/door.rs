@@ -45,7 +45,7 @@ pub trait Protocol: Send + Sync + 'static {
 
     /// Tells a client that there is no place for its connection, whatever it asks, and closes that
     /// once the client had time to read it.
-    fn refuse(&self, stream: TcpStream) -> Serving;
+    fn refuse(&self, stream: TcpStream, phases: Phases) -> Serving;
 }
 
 /// What is done with one connection.

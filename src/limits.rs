@@ -553,15 +553,22 @@ pub const HTTP_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// From one answer to the next request, or to the next byte a slow reader takes of the answer.
 pub const HTTP_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// How long a connection whose client may still be sending is kept for it to read the answer.
-pub const HTTP_LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a client that is told nothing more may be silent before its connection is closed, if it
+/// does not close it itself: a slow one has bytes of the last answer to read for so long.
+pub const HTTP_LINGER_PAUSE: Duration = Duration::from_secs(5);
 
-/// The same for a connection that is closed because the node goes: a request that is on its way then
-/// arrives within it.
+/// How long such a connection is kept at all.
+pub const HTTP_LINGER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a connection for which there is no place is kept for its client to read that.
+pub const HTTP_LINGER_REFUSED_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a draining node reads on from a connection without a request under way, and then waits for
+/// its client to close it: a request that is on its way arrives within it.
 pub const HTTP_LINGER_LEAVING_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// What such a client may still send, in bytes; it is thrown away.
-pub const HTTP_LINGER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+pub const HTTP_LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Longest target of a request, in bytes: what hyper takes; more is answered 414.
 pub const HTTP_TARGET_BYTES_MAX: usize = 65_534;
@@ -580,12 +587,32 @@ pub const HTTP_HEADERS_MAX: usize = 100;
 /// and the names and signs around it.
 pub const HTTP_ENVELOPE_BYTES_MAX: usize = 6 * KEY_BYTES_MAX + 1_024;
 
-/// Bytes that bodies over [`HTTP_BODY_BYTES_SMALL`] may take together until they are stored; more of
-/// them wait. It comes on top of `--memory`.
+/// Bytes that bodies over [`HTTP_BODY_BYTES_SMALL`] may take together until they are stored, and one of
+/// them at a time more than that, so that they never all wait for each other. It comes on top of
+/// `--memory`.
 pub const HTTP_BODY_BYTES_TOTAL_MAX: usize = 8 * 1024 * 1024;
+
+/// How long a body waits for room before it is refused: many are read in that time.
+pub const HTTP_BODY_ROOM_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long nothing may come of a body that has taken room and for which others wait: several round
+/// trips around the earth.
+pub const HTTP_BODY_STALL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A body that waits for no room, in bytes: what a connection may take in any case.
 pub const HTTP_BODY_BYTES_SMALL: usize = 16 * 1024;
+
+/// A value that goes out without taking room, in bytes, and a piece of a larger one: what a connection
+/// may take in any case.
+pub const HTTP_ANSWER_BYTES_SMALL: usize = 16 * 1024;
+
+/// Bytes that values over [`HTTP_ANSWER_BYTES_SMALL`] may take together until clients have read them;
+/// more of them go out in pieces, or wait. It comes on top of `--memory`.
+pub const HTTP_ANSWER_BYTES_TOTAL_MAX: usize = 16 * 1024 * 1024;
+
+/// How long a value of another node waits for room. Clients who take nothing of an answer meanwhile are
+/// closed.
+pub const HTTP_ANSWER_ROOM_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Body of `/api/cmd`, in bytes.
 pub const HTTP_QUERY_BODY_BYTES_MAX: usize = 64 * 1024;
@@ -594,7 +621,16 @@ pub const HTTP_QUERY_BODY_BYTES_MAX: usize = 64 * 1024;
 pub const QUERY_KEYS_MAX: usize = 1_024;
 
 const _: () = assert!(HTTP_TARGET_BYTES_MAX + 16 * 1024 < HTTP_HEADER_BYTES_MAX);
+const _: () = assert!(HTTP_LINGER_PAUSE.as_secs() < HTTP_LINGER_TIMEOUT.as_secs());
+// A drain reads on, closes and waits, and has time left for what has begun.
+const _: () = assert!(4 * HTTP_LINGER_LEAVING_TIMEOUT.as_millis() < DRAIN_TIMEOUT.as_millis());
 const _: () = assert!(HTTP_BODY_TIMEOUT.as_secs() <= 10, "half-open connections close in 10 s");
+// Who waits for room outlasts those who stall with it.
+const _: () = assert!(2 * HTTP_BODY_STALL_TIMEOUT.as_millis() < HTTP_BODY_ROOM_TIMEOUT.as_millis());
+// Whoever is in the way is found at the next look.
+const _: () = assert!(HTTP_HEADER_TIMEOUT.as_secs() < HTTP_ANSWER_ROOM_TIMEOUT.as_secs());
+const _: () = assert!(HTTP_BODY_BYTES_TOTAL_MAX + HTTP_ANSWER_BYTES_TOTAL_MAX <= 64 * 1024 * 1024);
+const _: () = assert!(HTTP_BODY_ROOM_TIMEOUT.as_millis() < HTTP_BODY_TIMEOUT.as_millis());
 
 // Members and slots.
 

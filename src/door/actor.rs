@@ -104,7 +104,7 @@ fn take(door: &Shared, stream: TcpStream) {
             drop(place);
         });
     } else if let Some(place) = door.places.take_refusal() {
-        let refusing = door.protocol.refuse(stream);
+        let refusing = door.protocol.refuse(stream, door.phases.clone());
         tokio::spawn(async move {
             refusing.await;
             drop(place);

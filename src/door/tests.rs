@@ -24,7 +24,7 @@ impl Protocol for Greeting {
         })
     }
 
-    fn refuse(&self, mut stream: TcpStream) -> Serving {
+    fn refuse(&self, mut stream: TcpStream, _phases: Phases) -> Serving {
         Box::pin(async move {
             let _ = stream.write_all(b"full").await;
         })

@@ -1,7 +1,7 @@
 //! A blocking HTTP/1.1 client that also sends what no proper client would.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -103,6 +103,31 @@ impl Client {
         self.stream.write_all(bytes)
     }
 
+    /// Ends what is sent, and not what is received.
+    pub fn end_sending(&mut self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Waits until something comes, and keeps it.
+    ///
+    /// # Errors
+    ///
+    /// If the connection ends before.
+    pub fn receive_some(&mut self) -> io::Result<()> {
+        self.fill()
+    }
+
+    /// All that comes until the other side ends the connection.
+    ///
+    /// # Errors
+    ///
+    /// If it is reset.
+    pub fn receive_all(&mut self) -> io::Result<Vec<u8>> {
+        let mut all = std::mem::take(&mut self.received);
+        self.stream.read_to_end(&mut all)?;
+        Ok(all)
+    }
+
     /// # Errors
     ///
     /// If the connection ends before the answer does.
@@ -110,7 +135,10 @@ impl Client {
         self.receive_for("GET")
     }
 
-    fn receive_for(&mut self, method: &str) -> io::Result<Response> {
+    /// # Errors
+    ///
+    /// If the connection ends before the answer does.
+    pub fn receive_for(&mut self, method: &str) -> io::Result<Response> {
         let end = loop {
             match self.received.windows(4).position(|window| window == b"\r\n\r\n") {
                 Some(end) => break end + 4,

@@ -8,6 +8,7 @@ mod api;
 mod command_line;
 mod connections;
 mod drain;
+mod endings;
 #[path = "../harness/http.rs"]
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]
 mod http;
@@ -15,4 +16,7 @@ mod native;
 #[path = "../harness/process.rs"]
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]
 mod process;
+#[path = "../harness/slow_link.rs"]
+mod slow_link;
 mod supervision;
+mod under_way;

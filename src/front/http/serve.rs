@@ -6,10 +6,18 @@ mod answer;
 mod body;
 mod connection;
 mod deadline;
+mod ending;
 mod guard;
+mod incoming;
 mod json;
+mod linger;
+mod malformed;
+mod outgoing;
 mod params;
+mod room;
 mod routes;
+mod stream;
+mod value;
 
 use std::sync::Arc;
 
@@ -24,6 +32,7 @@ pub use guard::Guard;
 pub(super) use json::{Kept, ValidJson, json_string, write_json_string};
 pub(super) use params::Params;
 pub(super) use routes::{Parts, Routes, parts, query, shown};
+pub(super) use value::find;
 
 /// HTTP over some APIs.
 pub(super) struct Http {
@@ -54,8 +63,8 @@ impl Protocol for Http {
         Box::pin(async move { connection::serve(&shared, &phases, stream).await })
     }
 
-    fn refuse(&self, stream: TcpStream) -> Serving {
+    fn refuse(&self, stream: TcpStream, phases: Phases) -> Serving {
         let shared = Arc::clone(&self.shared);
-        Box::pin(async move { connection::refuse(&shared, stream).await })
+        Box::pin(async move { connection::refuse(&shared, &phases, stream).await })
     }
 }

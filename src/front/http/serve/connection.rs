@@ -2,42 +2,40 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, StatusCode};
+use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tracing::debug;
-use warp::reply::Response;
 
 use super::Shared;
-use super::deadline::{Activity, NotedStream};
+use super::answer::Refusal;
+use super::deadline::Activity;
+use super::ending::{Ending, Farewell, Outcome};
 use super::guard::KnownHost;
+use super::incoming::RequestBody;
+use super::linger::linger;
+use super::malformed::{UNKNOWN_CODING, last_answer, refusal_of};
+use super::outgoing::{AnswerBody, outgoing};
 use super::routes::Routes;
+use super::stream::NotedStream;
+use super::value::is_room_wanted;
 use crate::door::{Phase, Phases};
 use crate::limits::{
-    HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_LINGER_BYTES_MAX, HTTP_LINGER_LEAVING_TIMEOUT,
-    HTTP_LINGER_TIMEOUT, HTTP_TARGET_BYTES_MAX,
+    HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_LINGER_LEAVING_TIMEOUT,
+    HTTP_LINGER_REFUSED_TIMEOUT,
 };
 
 /// What a connection is told for which there is no place, with 503.
 const FULL: &str = "too many connections; try again";
 
-/// How a connection ended.
-enum End {
-    /// By itself: both sides were done, or the client was gone.
-    Served,
-    /// By something that is not HTTP, or more of it than is allowed.
-    Malformed(hyper::Error),
-    /// By us, at once: a deadline has passed, or the door is closed.
-    Cut,
-}
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// Serves a connection until the client, a deadline or the door ends it.
 pub(super) async fn serve(http: &Shared, phases: &Phases, stream: TcpStream) {
@@ -49,146 +47,148 @@ pub(super) async fn serve(http: &Shared, phases: &Phases, stream: TcpStream) {
     let io = TokioIo::new(NotedStream::new(stream, Arc::clone(&activity)));
     let routes = (http.routes)();
     let known = KnownHost::default();
-    let service = service_fn(|request| answer(http, phases, &routes, &activity, &known, request));
-    let mut builder = http1::Builder::new();
-    // Its timer starts while a connection idles; ours knows the difference.
-    builder.header_read_timeout(None);
-    builder.max_buf_size(HTTP_HEADER_BYTES_MAX).max_headers(HTTP_HEADERS_MAX);
-    let mut connection = builder.serve_connection(io, service);
+    let service = service_fn(|request: Request<Incoming>| {
+        // At once, and not when the answer is first looked at: what is sent from here on is ours.
+        activity.request_began();
+        answer(http, phases, &routes, &activity, &known, request)
+    });
+    let mut connection = builder().serve_connection(io, service);
 
     let mut phase = phases.watch();
     if *phase.borrow() == Phase::Closed {
         return;
     }
     let mut watchdog = std::pin::pin!(sleep_until(opened));
-    let end = loop {
+    let ended = loop {
         tokio::select! {
             biased;
-            ended = &mut connection => match ended {
-                Err(reason) if reason.is_parse() => break End::Malformed(reason),
-                Err(reason) => {
-                    debug!(%reason, "connection ended");
-                    break End::Served;
+            ended = &mut connection => break Some(ended),
+            () = watchdog.as_mut() => {
+                activity.end(Ending::call_ended);
+                match activity.next_look(Instant::now(), is_room_wanted) {
+                    Some(look) => watchdog.as_mut().reset(look),
+                    None => {
+                        http.counts.timed_out.count();
+                        break None;
+                    }
                 }
-                Ok(()) => break End::Served,
-            },
-            () = watchdog.as_mut() => match activity.next_look(Instant::now()) {
-                Some(look) => watchdog.as_mut().reset(look),
-                None => {
-                    http.counts.timed_out.count();
-                    break End::Cut;
-                }
-            },
+            }
             // The sender is in `phases`, so that this is never an error.
             _ = phase.changed() => match *phase.borrow_and_update() {
                 Phase::Open | Phase::Leaving => {}
-                Phase::Draining => Pin::new(&mut connection).graceful_shutdown(),
-                Phase::Closed => break End::Cut,
+                Phase::Draining => {
+                    activity.end(Ending::called);
+                    watchdog.as_mut().reset(Instant::now() + HTTP_LINGER_LEAVING_TIMEOUT);
+                }
+                Phase::Closed => break None,
             },
         }
     };
-    let stream = connection.into_parts().io.into_inner();
-    match end {
-        End::Served if activity.has_unread() => {
-            linger(stream.into_inner(), HTTP_LINGER_TIMEOUT).await;
+    let parts = connection.into_parts();
+    let stream = parts.io.into_inner().into_inner();
+    let outcome = match ended {
+        Some(Ok(())) => Outcome::Answered,
+        Some(Err(reason)) => {
+            debug!(%reason, "connection ended");
+            tell(http, &stream, &reason, &parts.read_buf)
         }
-        // A request that was sent before the client knew must not have its connection reset.
-        End::Served if *phase.borrow() != Phase::Open => {
-            linger(stream.into_inner(), HTTP_LINGER_LEAVING_TIMEOUT).await;
-        }
-        End::Malformed(reason) => refuse_malformed(http, stream, &reason).await,
-        End::Served | End::Cut => {}
+        None => Outcome::Cut,
+    };
+    let farewell = activity.ending().farewell(outcome, *phase.borrow());
+    match farewell {
+        Farewell::Close => {}
+        Farewell::Linger(pause) => linger(stream, &mut phase, pause).await,
     }
+}
+
+fn builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    // Its timer starts while a connection idles; ours knows the difference.
+    builder.header_read_timeout(None);
+    // The end of what a client sends is not the end of what it is owed. While a request is under way
+    // nothing is read, so that who is gone is noticed by what is written to it, or by the deadline of
+    // what it asked for.
+    builder.half_close(true);
+    // The buffer alone may take more than its size, where more comes in one piece.
+    builder.max_buf_size(HTTP_HEADER_BYTES_MAX).max_header_size(HTTP_HEADER_BYTES_MAX);
+    builder.max_headers(HTTP_HEADERS_MAX);
+    builder
 }
 
 async fn answer(
     http: &Shared,
     phases: &Phases,
     routes: &Routes,
-    activity: &Activity,
+    activity: &Arc<Activity>,
     known: &KnownHost,
     request: Request<Incoming>,
-) -> Result<Response, Infallible> {
-    activity.request_began();
-    let has_body = !request.body().is_end_stream();
-    let mut response = match http.guard.check(&request, known) {
+) -> Result<
+    Response<AnswerBody<impl Body<Data = Bytes, Error = warp::Error> + Unpin + use<>>>,
+    Infallible,
+> {
+    let is_old = request.version() == Version::HTTP_10;
+    let is_last = is_old && !keeps_alive(request.headers());
+    let request = request.map(|incoming| RequestBody::new(incoming, activity));
+    let may_be_done = http.guard.check(&request, known).and_then(|()| check_coding(&request));
+    let mut response = match may_be_done {
         Ok(()) => routes.call(request).await?,
         Err(refusal) => refusal.into(),
     };
-    let status = response.status();
     // Classes begin at 1xx, and hyper sends none below it.
-    let class = usize::from(status.as_u16() / 100).clamp(1, 5);
+    let class = usize::from(response.status().as_u16() / 100).clamp(1, 5);
     http.counts.answers[class - 1].count();
-    if phases.is_leaving() {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    // What is left of a body is in the way of the next request, and nobody reads it.
+    if is_last || phases.is_leaving() || activity.has_unread() {
+        response.headers_mut().insert(CONNECTION, CLOSE);
+        if is_old {
+            // Else hyper says to an old client that the connection stays, beside that it does not.
+            *response.version_mut() = Version::HTTP_10;
+        }
     }
-    // A refusal may leave the body where it is.
-    if has_body && (status.is_client_error() || status.is_server_error()) {
-        activity.left_unread();
-    }
-    activity.request_ended();
-    Ok(response)
+    Ok(outgoing(response, activity))
 }
 
-/// Tells a client what is wrong with what it sent, in place of hyper's answer without a body.
-async fn refuse_malformed(http: &Shared, stream: NotedStream, reason: &hyper::Error) {
-    debug!(%reason, "request is malformed");
-    if stream.has_held_back() {
-        http.counts.answers[3].count();
-        let (status, message) = refusal_of(reason);
-        let body = format!("{{\"message\":\"{message}\"}}");
-        let head = format!(
-            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\n\
-             content-length: {}\r\n\r\n",
-            body.len()
-        );
-        // As much as fits at once, which is all of it unless the client reads nothing.
-        drop(stream.inner().try_write((head + &body).as_bytes()));
-    }
-    linger(stream.into_inner(), HTTP_LINGER_TIMEOUT).await;
+/// Whether a client that speaks HTTP/1.0 wants its connection to stay.
+fn keeps_alive(headers: &HeaderMap) -> bool {
+    let said = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let mut options = said.flat_map(|value| value.split(','));
+    options.any(|option| option.trim().eq_ignore_ascii_case("keep-alive"))
 }
 
-fn refusal_of(reason: &hyper::Error) -> (StatusCode, String) {
-    let text = reason.to_string();
-    if !reason.is_parse_too_large() {
-        let message = format!("request is malformed: {text}; allowed: HTTP/1.1");
-        return (StatusCode::BAD_REQUEST, message);
+/// hyper undoes `chunked`, and looks for nothing before it (RFC 9112, 6.1).
+fn check_coding(request: &Request<RequestBody>) -> Result<(), Refusal> {
+    if !request.body().is_chunked() {
+        return Ok(());
     }
-    if text.contains("URI") {
-        let message = format!("target is too long; allowed: up to {HTTP_TARGET_BYTES_MAX} bytes");
-        return (StatusCode::URI_TOO_LONG, message);
+    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
+    let is_chunked =
+        |coding: &HeaderValue| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    match (codings.next(), codings.next()) {
+        (Some(only), None) if is_chunked(only) => Ok(()),
+        _ => Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, UNKNOWN_CODING)),
     }
-    let message = format!(
-        "header is too large; allowed: up to {HTTP_HEADER_BYTES_MAX} bytes and {HTTP_HEADERS_MAX} \
-         fields"
-    );
-    (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message)
+}
+
+/// Tells a client what is wrong with what it sent, if it is that, in place of hyper's answer without a
+/// body.
+fn tell(http: &Shared, stream: &TcpStream, reason: &hyper::Error, unread: &[u8]) -> Outcome {
+    let is_cut_short = reason.is_incomplete_message() && !unread.is_empty();
+    if !reason.is_parse() && !is_cut_short {
+        return Outcome::Broken;
+    }
+    http.counts.answers[3].count();
+    let (status, message) = refusal_of(reason, unread);
+    // As much as fits at once, which is all of it unless the client reads nothing.
+    drop(stream.try_write(&last_answer(status, &message, "")));
+    Outcome::Refused
 }
 
 /// Answers 503, whatever is asked, and closes once the client had time to read it.
-pub(super) async fn refuse(http: &Shared, stream: TcpStream) {
+pub(super) async fn refuse(http: &Shared, phases: &Phases, stream: TcpStream) {
     http.counts.answers[4].count();
-    let body = format!("{{\"message\":\"{FULL}\"}}");
-    let answer = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
-         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
+    let answer = last_answer(StatusCode::SERVICE_UNAVAILABLE, FULL, "retry-after: 1\r\n");
     // A new connection takes this much at once, or is gone.
     drop(stream.writable().await);
-    drop(stream.try_write(answer.as_bytes()));
-    linger(stream, HTTP_LINGER_TIMEOUT).await;
-}
-
-/// Closes a connection on which the client may still be sending.
-///
-/// Closing it at once would reset it, and a client whose connection is reset does not see the
-/// answer that was on its way.
-async fn linger(mut stream: TcpStream, limit: Duration) {
-    let discard = async {
-        stream.shutdown().await?;
-        tokio::io::copy(&mut stream.take(HTTP_LINGER_BYTES_MAX), &mut tokio::io::sink()).await
-    };
-    // Whether it ends or time runs out, the connection is over.
-    drop(timeout(limit, discard).await);
+    drop(stream.try_write(&answer));
+    linger(stream, &mut phases.watch(), HTTP_LINGER_REFUSED_TIMEOUT).await;
 }

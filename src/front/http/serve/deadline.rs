@@ -4,20 +4,17 @@
 //! timer looks at the notes only when something may be due. A request sets no timer and reads the
 //! clock once, which is what makes deadlines free where nothing is wrong.
 
-use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::ending::Ending;
 use crate::limits::{HTTP_FIRST_BYTE_TIMEOUT, HTTP_HEADER_TIMEOUT, HTTP_IDLE_TIMEOUT};
 
-/// What a connection waits for, and since when.
+/// What a connection waits for, since when, and how it is about to end.
+///
+/// All of it is noted and looked at by the one task of the connection.
 #[derive(Debug)]
 pub(super) struct Activity {
     opened: Instant,
@@ -26,8 +23,35 @@ pub(super) struct Activity {
     since_ms: AtomicU64,
     /// Whether an answer was made, or some of one taken, since a request began or the timer looked.
     has_sent: AtomicBool,
-    /// Whether an answer was given before its request was read to the end.
+    /// Whether the body of the request was not read to its end, or not yet.
     has_unread: AtomicBool,
+    /// Whether the answer has room that others may wait for.
+    has_room: AtomicBool,
+    /// Whether some of an answer was taken since the timer looked.
+    has_moved: AtomicBool,
+    giving: AtomicU8,
+    ending: AtomicU8,
+}
+
+/// What an answer takes of memory that all connections share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Size {
+    /// Nothing.
+    Small,
+    /// Room, until the client has taken it.
+    Large,
+}
+
+/// How far a connection is with an answer that is given in pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Giving {
+    /// There is none.
+    Nothing = 0,
+    /// The next piece may be given.
+    Ready = 1,
+    /// A piece is on its way.
+    Given = 2,
 }
 
 /// What a connection waits for.
@@ -40,8 +64,10 @@ enum Wait {
     Header = 1,
     /// Our answer, or the body: both have deadlines where they are made.
     Answer = 2,
-    /// The next request, or the client taking the answer.
-    Next = 3,
+    /// The client taking the answer.
+    Taking = 3,
+    /// The next request.
+    Next = 4,
 }
 
 impl Wait {
@@ -50,7 +76,7 @@ impl Wait {
             Self::FirstByte => Some(HTTP_FIRST_BYTE_TIMEOUT),
             Self::Header => Some(HTTP_HEADER_TIMEOUT),
             Self::Answer => None,
-            Self::Next => Some(HTTP_IDLE_TIMEOUT),
+            Self::Taking | Self::Next => Some(HTTP_IDLE_TIMEOUT),
         }
     }
 }
@@ -63,17 +89,11 @@ impl Activity {
             since_ms: AtomicU64::new(0),
             has_sent: AtomicBool::new(false),
             has_unread: AtomicBool::new(false),
+            has_room: AtomicBool::new(false),
+            has_moved: AtomicBool::new(false),
+            giving: AtomicU8::new(Giving::Nothing as u8),
+            ending: AtomicU8::new(Ending::Open as u8),
         }
-    }
-
-    /// The request is answered without being read to the end.
-    pub(super) fn left_unread(&self) {
-        self.has_unread.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the client may still be sending what nobody will read.
-    pub(super) fn has_unread(&self) -> bool {
-        self.has_unread.load(Ordering::Relaxed)
     }
 
     /// A request's header is complete.
@@ -81,39 +101,116 @@ impl Activity {
         self.wait.store(Wait::Answer as u8, Ordering::Relaxed);
     }
 
+    /// The request has a body, which nobody has read yet.
+    pub(super) fn body_began(&self) {
+        self.has_unread.store(true, Ordering::Relaxed);
+    }
+
+    /// The body was read to its end.
+    pub(super) fn body_ended(&self) {
+        self.has_unread.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether there is some of the body that nobody has read.
+    pub(super) fn has_unread(&self) -> bool {
+        self.has_unread.load(Ordering::Relaxed)
+    }
+
     /// The answer is made and on its way.
-    pub(super) fn request_ended(&self) {
+    pub(super) fn request_ended(&self, size: Size) {
         self.has_sent.store(true, Ordering::Relaxed);
+        self.has_room.store(size == Size::Large, Ordering::Relaxed);
+        self.wait.store(Wait::Taking as u8, Ordering::Relaxed);
+    }
+
+    /// The answer is given in pieces.
+    pub(super) fn giving_began(&self) {
+        self.give(Giving::Ready);
+    }
+
+    /// Whether the next piece may be given.
+    pub(super) fn may_give(&self) -> bool {
+        self.giving.load(Ordering::Relaxed) == Giving::Ready as u8
+    }
+
+    /// A piece is on its way.
+    pub(super) fn gave(&self) {
+        self.give(Giving::Given);
+    }
+
+    /// There are no more pieces.
+    pub(super) fn giving_ended(&self) {
+        self.give(Giving::Nothing);
+    }
+
+    /// All that was to be sent is with the system; whether the connection has to go on by itself: with
+    /// the next piece, or as no more requests are read.
+    pub(super) fn flushed(&self) -> bool {
+        if self.wait() != Wait::Taking {
+            return false;
+        }
+        if self.giving.load(Ordering::Relaxed) != Giving::Nothing as u8 {
+            self.give(Giving::Ready);
+            return true;
+        }
         self.wait.store(Wait::Next as u8, Ordering::Relaxed);
+        self.ending().takes_no_more()
+    }
+
+    /// Whether the client is owed an answer of ours, or some of it: what is sent otherwise is hyper's
+    /// own word on what is malformed.
+    pub(super) fn owes_answer(&self) -> bool {
+        matches!(self.wait(), Wait::Answer | Wait::Taking)
+    }
+
+    /// Whether no request has begun to come in that is not answered.
+    pub(super) fn is_between_requests(&self) -> bool {
+        matches!(self.wait(), Wait::FirstByte | Wait::Next)
+    }
+
+    pub(super) fn ending(&self) -> Ending {
+        Ending::of(self.ending.load(Ordering::Relaxed))
+    }
+
+    /// Goes on with its ending.
+    pub(super) fn end(&self, step: impl FnOnce(Ending) -> Ending) {
+        self.ending.store(step(self.ending()) as u8, Ordering::Relaxed);
     }
 
     /// Bytes came in.
-    fn received(&self, now: impl FnOnce() -> Instant) {
+    pub(super) fn received(&self, now: impl FnOnce() -> Instant) {
         if matches!(self.wait(), Wait::FirstByte | Wait::Next) {
             self.note(now());
-            // Only what is taken from here on shows that an earlier answer is still being read.
-            self.has_sent.store(false, Ordering::Relaxed);
             self.wait.store(Wait::Header as u8, Ordering::Relaxed);
         }
     }
 
-    fn sent(&self) {
+    /// Some of an answer was taken.
+    pub(super) fn sent(&self) {
         self.has_sent.store(true, Ordering::Relaxed);
+        self.has_moved.store(true, Ordering::Relaxed);
     }
 
     /// When this connection is to be looked at again; `None` if it is overdue at `now`.
     ///
     /// A connection that waits for its next request is overdue when it was silent from one look that
     /// could have ended it to the next: after once to twice the idle time.
-    pub(super) fn next_look(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn next_look(
+        &self,
+        now: Instant,
+        is_room_wanted: impl FnOnce() -> bool,
+    ) -> Option<Instant> {
+        if self.is_in_the_way(is_room_wanted) {
+            return None;
+        }
         let wait = self.wait();
         // What waits for our answer may wait for the next header a moment later.
         let Some(limit) = wait.limit() else { return Some(now + HTTP_HEADER_TIMEOUT) };
         let mut due =
             self.opened + Duration::from_millis(self.since_ms.load(Ordering::Relaxed)) + limit;
-        // While an answer goes out slowly, the next request waits in hyper, its header read or not.
-        let may_be_taking = matches!(wait, Wait::Next | Wait::Header);
-        if due <= now && may_be_taking && self.has_sent.swap(false, Ordering::Relaxed) {
+        // While an answer goes out slowly, the next request waits in hyper and is not looked at.
+        let may_have_taken = matches!(wait, Wait::Taking | Wait::Next);
+        if due <= now && may_have_taken && self.has_sent.swap(false, Ordering::Relaxed) {
             self.note(now);
             due = now + limit;
         }
@@ -121,11 +218,23 @@ impl Activity {
         (now < due).then(|| due.min(now + HTTP_HEADER_TIMEOUT))
     }
 
+    /// Whether a client took nothing of an answer from one look to the next that has room for which
+    /// others wait.
+    fn is_in_the_way(&self, is_room_wanted: impl FnOnce() -> bool) -> bool {
+        let has_room = self.wait() == Wait::Taking && self.has_room.load(Ordering::Relaxed);
+        has_room && !self.has_moved.swap(false, Ordering::Relaxed) && is_room_wanted()
+    }
+
+    fn give(&self, giving: Giving) {
+        self.giving.store(giving as u8, Ordering::Relaxed);
+    }
+
     fn wait(&self) -> Wait {
         match self.wait.load(Ordering::Relaxed) {
             0 => Wait::FirstByte,
             1 => Wait::Header,
             2 => Wait::Answer,
+            3 => Wait::Taking,
             _ => Wait::Next,
         }
     }
@@ -136,118 +245,13 @@ impl Activity {
     }
 }
 
-/// A stream that notes when bytes come and go.
-pub(super) struct NotedStream {
-    stream: TcpStream,
-    activity: Arc<Activity>,
-    /// Whether an answer of hyper's own was held back.
-    has_held_back: bool,
-}
-
-/// The beginning of hyper's own answers to what is malformed, and what tells them from ours: they
-/// have no body, and each refusal of ours has one.
-const REFUSAL: &[u8] = b"HTTP/1.1 4";
-const NO_BODY: &[u8] = b"\r\ncontent-length: 0\r\n";
-
-impl NotedStream {
-    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
-        Self { stream, activity, has_held_back: false }
-    }
-
-    /// Whether the client is still owed the answer to what was malformed.
-    pub(super) fn has_held_back(&self) -> bool {
-        self.has_held_back
-    }
-
-    /// Takes an answer of hyper's own for written, so that one with a message can take its place.
-    fn hold_back(&mut self, bytes: &[u8]) -> bool {
-        let is_refusal = bytes.starts_with(REFUSAL)
-            && bytes.windows(NO_BODY.len()).any(|window| window == NO_BODY);
-        self.has_held_back |= is_refusal;
-        is_refusal
-    }
-
-    pub(super) fn inner(&self) -> &TcpStream {
-        &self.stream
-    }
-
-    pub(super) fn into_inner(self) -> TcpStream {
-        self.stream
-    }
-
-    fn note_sent(&self, sent: &Poll<io::Result<usize>>) {
-        if matches!(sent, Poll::Ready(Ok(_))) {
-            self.activity.sent();
-        }
-    }
-}
-
-impl AsyncRead for NotedStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let filled = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if filled < buffer.filled().len() {
-            self.activity.received(Instant::now);
-        }
-        read
-    }
-}
-
-impl AsyncWrite for NotedStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if self.hold_back(bytes) {
-            return Poll::Ready(Ok(bytes.len()));
-        }
-        let sent = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note_sent(&sent);
-        sent
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        if let [only] = slices
-            && self.hold_back(only)
-        {
-            return Poll::Ready(Ok(only.len()));
-        }
-        let sent = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.note_sent(&sent);
-        sent
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    /// Leaves the stream open: hyper shuts it down also where something has yet to be said, and
-    /// whoever has the connection closes it in any case.
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn overdue_after(activity: &Activity, opened: Instant) -> Duration {
         let mut now = opened;
-        while let Some(look) = activity.next_look(now) {
+        while let Some(look) = activity.next_look(now, || false) {
             now = look;
         }
         now - opened
@@ -276,7 +280,8 @@ mod tests {
         let activity = Activity::new(opened);
         activity.received(|| opened);
         activity.request_began();
-        activity.request_ended();
+        activity.request_ended(Size::Small);
+        activity.flushed();
         let idle = overdue_after(&activity, opened);
         assert!((HTTP_IDLE_TIMEOUT..=2 * HTTP_IDLE_TIMEOUT).contains(&idle), "{idle:?}");
 
@@ -291,29 +296,13 @@ mod tests {
         let activity = Activity::new(opened);
         activity.received(|| opened);
         activity.request_began();
-        activity.request_ended();
+        activity.request_ended(Size::Small);
         let mut now = opened;
         while now < opened + 10 * HTTP_IDLE_TIMEOUT {
             activity.sent();
-            now = activity.next_look(now).unwrap();
+            now = activity.next_look(now, || false).unwrap();
         }
         assert!(overdue_after(&activity, now) <= 2 * HTTP_IDLE_TIMEOUT);
-    }
-
-    #[test]
-    fn a_slow_reader_may_have_sent_its_next_request_already() {
-        let opened = Instant::now();
-        let activity = Activity::new(opened);
-        activity.received(|| opened);
-        activity.request_began();
-        activity.request_ended();
-        activity.received(|| opened);
-        let mut now = opened;
-        while now < opened + 4 * HTTP_HEADER_TIMEOUT {
-            activity.sent();
-            now = activity.next_look(now).unwrap();
-        }
-        assert!(overdue_after(&activity, now) <= 2 * HTTP_HEADER_TIMEOUT);
     }
 
     #[test]
@@ -322,6 +311,56 @@ mod tests {
         let activity = Activity::new(opened);
         activity.request_began();
         let later = opened + Duration::from_secs(3_600);
-        assert!(activity.next_look(later).is_some_and(|look| later < look));
+        assert!(activity.next_look(later, || false).is_some_and(|look| later < look));
+    }
+
+    #[test]
+    fn a_client_is_owed_its_answer_from_the_header_on_until_the_system_has_all_of_it() {
+        let activity = Activity::new(Instant::now());
+        assert!(!activity.owes_answer());
+        activity.received(Instant::now);
+        assert!(!activity.flushed());
+        assert!(!activity.owes_answer() && !activity.is_between_requests());
+        activity.request_began();
+        assert!(!activity.flushed() && activity.owes_answer());
+        activity.request_ended(Size::Small);
+        assert!(activity.owes_answer());
+        assert!(!activity.flushed());
+        assert!(!activity.owes_answer() && activity.is_between_requests());
+    }
+
+    #[test]
+    fn an_answer_in_pieces_is_under_way_until_the_last_is_given_and_taken() {
+        let activity = Activity::new(Instant::now());
+        activity.request_began();
+        activity.request_ended(Size::Small);
+        activity.giving_began();
+        for _ in 0..3 {
+            assert!(activity.may_give());
+            activity.gave();
+            assert!(!activity.may_give() && activity.owes_answer());
+            assert!(activity.flushed(), "the connection has to ask for the next piece");
+        }
+        activity.gave();
+        activity.giving_ended();
+        assert!(activity.owes_answer() && !activity.flushed());
+        assert!(!activity.owes_answer() && activity.is_between_requests());
+    }
+
+    #[test]
+    fn who_reads_nothing_of_an_answer_that_is_in_the_way_of_others_is_overdue() {
+        let opened = Instant::now();
+        let activity = Activity::new(opened);
+        activity.request_began();
+        activity.request_ended(Size::Large);
+        activity.sent();
+        let mut now = activity.next_look(opened, || true).unwrap();
+        activity.sent();
+        now = activity.next_look(now, || true).unwrap();
+        assert!(now <= opened + 2 * HTTP_HEADER_TIMEOUT);
+        now = activity.next_look(now, || false).unwrap();
+        assert_eq!(activity.next_look(now, || true), None);
+        activity.request_ended(Size::Small);
+        assert!(activity.next_look(now, || true).is_some());
     }
 }

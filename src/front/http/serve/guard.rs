@@ -47,18 +47,27 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// 401 without the token, 403 from a foreign page, 400 without a `Host` that can be read.
+    /// 400 without one `Host` that can be read (RFC 9112, 3.2), 401 without the token, 403 from a
+    /// foreign page.
     pub(super) fn check<B>(&self, request: &Request<B>, known: &KnownHost) -> Result<(), Refusal> {
+        if !known.is_named_by(request) {
+            check_host(request, |host| self.is_ours(host))?;
+            known.learn(request);
+        }
         match &self.0 {
             Rule::Token(token) => check_token(request, token),
             Rule::Local { listener } => {
-                let is_ours = |host: &str| is_ours(host, *listener);
-                if !known.is_named_by(request) {
-                    check_host(request, is_ours)?;
-                    known.learn(request);
-                }
                 check_origin(request.headers(), |host| is_ours_locally(host, *listener))
             }
+        }
+    }
+
+    /// Whether a client may name this node so.
+    fn is_ours(&self, host: &str) -> bool {
+        match &self.0 {
+            // Who has the token is no foreign page.
+            Rule::Token(_) => true,
+            Rule::Local { listener } => is_ours(host, *listener),
         }
     }
 }
@@ -136,17 +145,22 @@ fn check_origin(headers: &HeaderMap, is_ours: impl Fn(&str) -> bool) -> Result<(
 
 /// The name in `name`, `name:port` or `[address]:port`; `None` if it is none of them.
 fn without_port(authority: &str) -> Option<&str> {
-    let end = match authority.starts_with('[') {
+    let is_address = authority.starts_with('[');
+    let end = match is_address {
         true => authority.find(']')? + 1,
         false => authority.find(':').unwrap_or(authority.len()),
     };
     let (name, port) = authority.split_at(end);
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:%".contains(&byte);
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
+    let is_right = match is_address {
+        true => address_of(name).is_some_and(|address| address.is_ipv6()),
+        false => !name.is_empty() && name.bytes().all(is_name),
+    };
     let is_port = port.is_empty()
         || port
             .strip_prefix(':')
             .is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
-    (!name.is_empty() && is_port && name.bytes().all(is_name)).then_some(name)
+    (is_right && is_port).then_some(name)
 }
 
 /// The text of a header that may be there once.
@@ -277,19 +291,36 @@ mod tests {
     #[test]
     fn with_a_token_only_the_token_counts() {
         let guard = Guard::new("0.0.0.0:1".parse().unwrap(), Some(Secret::new("abc".into())));
-        assert_eq!(status(&guard, &[]), 401);
-        assert_eq!(status(&guard, &[("authorization", "Bearer abd")]), 401);
-        assert_eq!(status(&guard, &[("authorization", "Basic abc")]), 401);
-        assert_eq!(
-            status(&guard, &[("authorization", "Bearer abc"), ("origin", "http://x.y")]),
-            200
-        );
-        assert_eq!(status(&guard, &[("authorization", "bearer abc")]), 200);
+        let with = |name, value| status(&guard, &[("host", "cache.example"), (name, value)]);
+        assert_eq!(with("x", "y"), 401);
+        assert_eq!(with("authorization", "Bearer abd"), 401);
+        assert_eq!(with("authorization", "Basic abc"), 401);
+        assert_eq!(with("authorization", "bearer abc"), 200);
+        let page = [("host", "a"), ("authorization", "Bearer abc"), ("origin", "http://x.y")];
+        assert_eq!(status(&guard, &page), 200);
         for path in OPEN_PATHS {
-            assert!(
-                guard.check(&Request::get(path).body(()).unwrap(), &KnownHost::default()).is_ok(),
-                "{path}"
-            );
+            let request = Request::get(path).header("host", "a").body(()).unwrap();
+            assert!(guard.check(&request, &KnownHost::default()).is_ok(), "{path}");
+        }
+    }
+
+    #[test]
+    fn with_a_token_a_request_must_name_one_host_all_the_same() {
+        let guard = Guard::new("0.0.0.0:1".parse().unwrap(), Some(Secret::new("abc".into())));
+        let known = KnownHost::default();
+        for hosts in
+            [&[][..], &["a", "a"], &["a b"], &["a:b"], &[""], &["[::1"], &["[a]"], &["a[b"]]
+        {
+            for path in ["/api?key=1", "/livez"] {
+                let request = Request::get(path).header("authorization", "Bearer abc");
+                let request = hosts.iter().fold(request, |r, host| r.header("host", *host));
+                let refusal = guard.check(&request.body(()).unwrap(), &known).unwrap_err();
+                assert_eq!(refusal.status, 400, "{path} {hosts:?}");
+            }
+        }
+        for host in ["a", "a.b:80", "127.0.0.1", "[::1]:4000", "a_b%20~"] {
+            let headers = [("host", host), ("authorization", "Bearer abc")];
+            assert_eq!(status(&guard, &headers), 200, "{host}");
         }
     }
 }

@@ -9,7 +9,6 @@ use std::pin::Pin;
 
 use bytes::Buf;
 use futures_util::Stream;
-use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper::{Method, Request};
 use hyper_util::service::TowerToHyperService;
@@ -17,12 +16,13 @@ use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use super::answer::Refusal;
+use super::incoming::RequestBody;
 
 /// All routes as one service, for one connection.
 ///
 /// Each connection has its own: what its requests share is counted by references, and a count that
 /// two processors change in turn costs more than making the routes once.
-pub(crate) struct Routes(Box<dyn Fn(Request<Incoming>) -> Answering + Send + Sync>);
+pub(crate) struct Routes(Box<dyn Fn(Request<RequestBody>) -> Answering + Send + Sync>);
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
@@ -45,7 +45,7 @@ impl Routes {
         Self(Box::new(move |request| Box::pin(service.call(request))))
     }
 
-    pub(super) fn call(&self, request: Request<Incoming>) -> Answering {
+    pub(super) fn call(&self, request: Request<RequestBody>) -> Answering {
         self.0(request)
     }
 }

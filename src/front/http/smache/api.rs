@@ -14,7 +14,7 @@ use crate::cache::Cache;
 use crate::command::{Command, Condition, Delete, Put, Reply, Stored};
 use crate::entry::{Entry, Key};
 use crate::front::http::serve::{
-    Kept, Params, Parts, Refusal, ValidJson, json_string, raw_json, read, write_json_string,
+    Kept, Params, Parts, Refusal, ValidJson, find, json_string, raw_json, read, write_json_string,
 };
 use crate::limits::{HTTP_ENVELOPE_BYTES_MAX, HTTP_QUERY_BODY_BYTES_MAX};
 
@@ -64,21 +64,29 @@ impl Api {
     pub(super) async fn get(&self, query: &str) -> Result<Response, Refusal> {
         let name = Name::from_params(Params::new(query))?;
         let key = name.to_key()?;
-        let entry = self.cache.get(&key).await?;
+        let found = match find(&self.cache, &key).await? {
+            // What is not JSON yet is made so, for which all of it has to be here.
+            Some(found) if !found.is_json() => Some(found.whole().await?),
+            found => found,
+        };
         let other = self.cache.other_owner(&key).map(|other| json_string(other.as_str()));
         let node = other.as_ref().unwrap_or(&self.node);
-        let stored = entry.as_ref().map(json_of).transpose()?;
-        let data = stored.as_ref().map_or("null", ValidJson::as_str);
-        let mut body = Vec::with_capacity(query.len() + data.len() + node.len() + 32);
+        let here = found.as_ref().map_or(0, |found| found.entry.value.len());
+        let mut body = Vec::with_capacity(query.len() + here + node.len() + 32);
         name.write(&mut body);
         body.extend_from_slice(b",\"data\":");
-        body.extend_from_slice(data.as_bytes());
-        if let Name::Key(_) = name {
-            body.extend_from_slice(b",\"node\":");
-            body.extend_from_slice(node.as_bytes());
+        let after: &[&[u8]] = match name {
+            Name::Key(_) => &[b",\"node\":", node.as_bytes(), b"}"],
+            Name::Id(_) => &[b"}"],
+        };
+        match found {
+            Some(found) => found.enclosed(body, after).ok_or_else(not_json),
+            None => {
+                body.extend_from_slice(b"null");
+                after.iter().for_each(|part| body.extend_from_slice(part));
+                Ok(raw_json(StatusCode::OK, body))
+            }
         }
-        body.push(b'}');
-        Ok(raw_json(StatusCode::OK, body))
     }
 
     /// `/api` by any method.
@@ -294,12 +302,14 @@ fn put_of(key: Key, data: &ValidJson<'_>) -> Put {
 ///
 /// 406 for bytes that are neither JSON nor text.
 fn json_of(entry: &Entry) -> Result<ValidJson<'_>, Refusal> {
-    ValidJson::of_entry(entry).ok_or_else(|| {
-        Refusal::new(
-            StatusCode::NOT_ACCEPTABLE,
-            "the value is neither JSON nor text; allowed: reading it at /v1/default/KEY",
-        )
-    })
+    ValidJson::of_entry(entry).ok_or_else(not_json)
+}
+
+fn not_json() -> Refusal {
+    Refusal::new(
+        StatusCode::NOT_ACCEPTABLE,
+        "the value is neither JSON nor text; allowed: reading it at /v1/default/KEY",
+    )
 }
 
 /// The answer of Smache to a key that is no key, under the status it always had.

@@ -18,7 +18,7 @@ use crate::cache::Cache;
 use crate::clock;
 use crate::command::{Command, Condition, Delete, Put, Reply, Stored};
 use crate::entry::{Entry, Key, MediaType, Millis, NameError, Namespace, Version};
-use crate::front::http::serve::{Kept, Params, Parts, Refusal, raw_json, read};
+use crate::front::http::serve::{Kept, Params, Parts, Refusal, find, raw_json, read};
 use crate::limits::{MEDIA_TYPE_BYTES_MAX, TTL_MAX};
 
 const NODE: HeaderName = HeaderName::from_static("smache-node");
@@ -109,23 +109,23 @@ impl Native {
         headers: &HeaderMap,
         part: Option<&HeaderValue>,
     ) -> Result<Response, Refusal> {
-        let Some(entry) = self.cache.get(key).await? else {
+        let Some(found) = find(&self.cache, key).await? else {
             return Err(Refusal::new(StatusCode::NOT_FOUND, "key is absent"));
         };
-        let etag = etag_of(entry.version);
+        let etag = etag_of(found.entry.version);
         let is_known = headers.get_all(IF_NONE_MATCH).iter().any(|known| names(known, &etag));
-        let (status, range, value) = if is_known {
-            (StatusCode::NOT_MODIFIED, None, Bytes::new())
+        let (status, range, mut response) = if is_known {
+            (StatusCode::NOT_MODIFIED, None, Response::new(Bytes::new().into()))
         } else {
-            let length = entry.value.len();
+            let length = found.len;
             // Parts of two versions must not be put together (RFC 9110, 13.1.5).
             let is_same = headers.get(IF_RANGE).is_none_or(|known| *known == etag);
             let range = part.filter(|_| is_same);
             match range.map_or(Ranged::Whole, |range| Range::read(range, length)) {
-                Ranged::Whole => (StatusCode::OK, None, entry.value.clone()),
+                Ranged::Whole => (StatusCode::OK, None, found.part(0..length)),
                 Ranged::Part(Range { first, last }) => {
                     let range = format!("bytes {first}-{last}/{length}");
-                    (StatusCode::PARTIAL_CONTENT, Some(range), entry.value.slice(first..=last))
+                    (StatusCode::PARTIAL_CONTENT, Some(range), found.part(first..last + 1))
                 }
                 Ranged::Outside => {
                     let message = format!("range is outside the value, which has {length} bytes");
@@ -134,10 +134,9 @@ impl Native {
                 }
             }
         };
-        let mut response = Response::new(value.into());
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        Self::describe(&entry, clock::now(), headers);
+        Self::describe(&found.entry, clock::now(), headers);
         headers.insert(NODE, self.owner_of(key));
         headers.insert(ETAG, etag);
         if let Some(range) = range.and_then(|range| HeaderValue::try_from(range).ok()) {
