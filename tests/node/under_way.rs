@@ -7,8 +7,9 @@ use crate::http::Client;
 use crate::process::Node;
 
 const MIB: usize = 1024 * 1024;
-/// What others may wait for longer than without all that is under way.
+/// What others may wait for usually, and at worst on a machine that has more to do.
 const SOON: Duration = Duration::from_millis(100);
+const AT_WORST: Duration = Duration::from_secs(1);
 
 /// A connection that has begun to send a value of a MiB.
 fn upload(node: &Node, key: usize, sent: usize) -> Client {
@@ -54,7 +55,7 @@ fn assert_others_are_answered_soon(node: &Node) {
             })
             .collect();
         took.sort_unstable();
-        assert!(took[4] < SOON, "{method} {target}: {took:?}");
+        assert!(took[4] < SOON && took[8] < AT_WORST, "{method} {target}: {took:?}");
     }
 }
 
@@ -95,14 +96,11 @@ fn more_uploads_at_once_than_there_is_room_for_are_all_stored() {
 fn readers_who_do_not_read_cost_a_stated_amount_of_memory_and_give_it_back() {
     let node = Node::start(&["--memory", "64MiB", "--max-value", "16MiB", "--shards", "1"]);
     let value = "v".repeat(16_000_000);
-    for key in ["large", "other"] {
-        let target = format!("/v1/default/{key}");
-        assert_eq!(node.client().request("PUT", &target, &value).status, 201);
-    }
+    assert_eq!(node.client().request("PUT", "/v1/default/huge", &value).status, 201);
     assert_others_are_answered_soon(&node);
     let mib = |node: &Node| node.rss_kib() / 1024;
     let before = mib(&node);
-    let readers: Vec<Client> = (0..100).map(|_| reader(&node, "/v1/default/large", "")).collect();
+    let readers: Vec<Client> = (0..100).map(|_| reader(&node, "/v1/default/huge", "")).collect();
     assert_others_are_answered_soon(&node);
     let during = mib(&node);
     drop(readers);
