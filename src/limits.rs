@@ -606,8 +606,9 @@ pub const HTTP_BODY_BYTES_SMALL: usize = 16 * 1024;
 /// may take in any case.
 pub const HTTP_ANSWER_BYTES_SMALL: usize = 16 * 1024;
 
-/// Bytes that values over [`HTTP_ANSWER_BYTES_SMALL`] may take together until clients have read them;
-/// more of them go out in pieces, or wait. It comes on top of `--memory`.
+/// Bytes that values over [`HTTP_ANSWER_BYTES_SMALL`] may take together until clients have read them, and
+/// once more what else is answered. More values go out in pieces, or wait; other answers are 503. It
+/// comes on top of `--memory`.
 pub const HTTP_ANSWER_BYTES_TOTAL_MAX: usize = 16 * 1024 * 1024;
 
 /// How long a value of another node waits for room. Clients who take nothing of an answer meanwhile are
@@ -629,7 +630,8 @@ const _: () = assert!(HTTP_BODY_TIMEOUT.as_secs() <= 10, "half-open connections 
 const _: () = assert!(2 * HTTP_BODY_STALL_TIMEOUT.as_millis() < HTTP_BODY_ROOM_TIMEOUT.as_millis());
 // Whoever is in the way is found at the next look.
 const _: () = assert!(HTTP_HEADER_TIMEOUT.as_secs() < HTTP_ANSWER_ROOM_TIMEOUT.as_secs());
-const _: () = assert!(HTTP_BODY_BYTES_TOTAL_MAX + HTTP_ANSWER_BYTES_TOTAL_MAX <= 64 * 1024 * 1024);
+const _: () =
+    assert!(HTTP_BODY_BYTES_TOTAL_MAX + 2 * HTTP_ANSWER_BYTES_TOTAL_MAX <= 64 * 1024 * 1024);
 const _: () = assert!(HTTP_BODY_ROOM_TIMEOUT.as_millis() < HTTP_BODY_TIMEOUT.as_millis());
 
 // Members and slots.

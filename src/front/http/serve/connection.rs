@@ -25,7 +25,7 @@ use super::malformed::{UNKNOWN_CODING, last_answer, refusal_of};
 use super::outgoing::{AnswerBody, outgoing};
 use super::routes::Routes;
 use super::stream::NotedStream;
-use super::value::is_room_wanted;
+use super::value::{is_room_wanted, place_of};
 use crate::door::{Phase, Phases};
 use crate::limits::{
     HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_LINGER_LEAVING_TIMEOUT,
@@ -134,6 +134,10 @@ async fn answer(
         Ok(()) => routes.call(request).await?,
         Err(refusal) => refusal.into(),
     };
+    let place = place_of(&response).unwrap_or_else(|refusal| {
+        response = refusal.into();
+        None
+    });
     // Classes begin at 1xx, and hyper sends none below it.
     let class = usize::from(response.status().as_u16() / 100).clamp(1, 5);
     http.counts.answers[class - 1].count();
@@ -145,7 +149,7 @@ async fn answer(
             *response.version_mut() = Version::HTTP_10;
         }
     }
-    Ok(outgoing(response, activity))
+    Ok(outgoing(response, place, activity))
 }
 
 /// Whether a client that speaks HTTP/1.0 wants its connection to stay.

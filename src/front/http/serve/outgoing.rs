@@ -9,13 +9,14 @@ use hyper::Response;
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::deadline::{Activity, Size};
-use super::value::Pieces;
+use super::room::Place;
+use super::value::{Pieces, in_room};
 use crate::limits::HTTP_ANSWER_BYTES_SMALL;
 
 /// The body of an answer.
 pub(super) enum AnswerBody<B> {
-    /// As the routes made it.
-    Whole(B),
+    /// As the routes made it, and the place it has if it has one of its own.
+    Whole(B, Option<Place<'static>>),
     /// A value that is read from the table as it goes.
     Pieces(Giving),
 }
@@ -35,6 +36,7 @@ pub(super) struct Gone;
 /// An answer with the body it is given with, which from here on is on its way.
 pub(super) fn outgoing<B: Body>(
     response: Response<B>,
+    place: Option<Place<'static>>,
     activity: &Arc<Activity>,
 ) -> Response<AnswerBody<B>> {
     let (mut head, body) = response.into_parts();
@@ -42,7 +44,7 @@ pub(super) fn outgoing<B: Body>(
         None => {
             let is_large = (HTTP_ANSWER_BYTES_SMALL as u64) < body.size_hint().lower();
             activity.request_ended(if is_large { Size::Large } else { Size::Small });
-            AnswerBody::Whole(body)
+            AnswerBody::Whole(body, place)
         }
         Some(pieces) => {
             activity.request_ended(Size::Small);
@@ -66,21 +68,27 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.get_mut() {
-            Self::Whole(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Whole(body, place) => {
+                let frame = Pin::new(body).poll_frame(cx).map_err(Into::into);
+                frame.map_ok(|frame| match place.take() {
+                    Some(place) => frame.map_data(|bytes| in_room(bytes, place)),
+                    None => frame,
+                })
+            }
             Self::Pieces(giving) => giving.poll_next().map_err(Into::into),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Whole(body) => body.is_end_stream(),
+            Self::Whole(body, _) => body.is_end_stream(),
             Self::Pieces(giving) => giving.pieces.len() == 0,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(body) => body.size_hint(),
+            Self::Whole(body, _) => body.size_hint(),
             Self::Pieces(giving) => SizeHint::with_exact(giving.pieces.len() as u64),
         }
     }

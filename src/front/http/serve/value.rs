@@ -9,8 +9,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hyper::Response;
+use hyper::body::Body;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use warp::reply::Response;
+use warp::reply::Response as Answer;
 
 use super::answer::Refusal;
 use super::json::ValidJson;
@@ -23,6 +25,9 @@ use crate::limits::{
 
 /// Bytes that large values may take together, all connections of the process.
 static ROOM: Room = Room::new(HTTP_ANSWER_BYTES_TOTAL_MAX);
+
+/// The same for large answers that are made and are no value as it lies.
+static MADE: Room = Room::new(HTTP_ANSWER_BYTES_TOTAL_MAX);
 
 /// An entry that was found for a client.
 pub(crate) struct Value {
@@ -54,6 +59,10 @@ pub(super) struct Pieces {
     after: Vec<u8>,
 }
 
+/// Marks an answer whose bytes are in the room.
+#[derive(Clone, Copy)]
+struct InRoom;
+
 /// Bytes, and the room they are in.
 struct Placed<T>(
     T,
@@ -64,6 +73,29 @@ impl<T: AsRef<[u8]>> AsRef<[u8]> for Placed<T> {
     fn as_ref(&self) -> &[u8] {
         self.0.as_ref()
     }
+}
+
+/// The place of an answer of which nothing is in the room yet; `None` for one that needs none.
+///
+/// # Errors
+///
+/// 503 if there is no room: it takes some already, so that it cannot wait.
+pub(super) fn place_of<B: Body>(response: &Response<B>) -> Result<Option<Place<'static>>, Refusal> {
+    let bytes = response.body().size_hint().lower();
+    if bytes <= HTTP_ANSWER_BYTES_SMALL as u64 || response.extensions().get::<InRoom>().is_some() {
+        return Ok(None);
+    }
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).min(HTTP_ANSWER_BYTES_TOTAL_MAX);
+    MADE.try_take(bytes).map(Some).ok_or_else(|| {
+        let message =
+            "too many bytes of answers are under way; what was asked for may have been done";
+        Refusal::unavailable(message)
+    })
+}
+
+/// Bytes that give `place` back once the system has them.
+pub(super) fn in_room(bytes: Bytes, place: Place<'static>) -> Bytes {
+    Bytes::from_owner(Placed(bytes, Arc::new(place)))
 }
 
 /// Whether somebody waits for room that values on their way have.
@@ -147,9 +179,9 @@ impl Value {
     }
 
     /// An answer of some bytes of the value.
-    pub(crate) fn part(&self, part: Range<usize>) -> Response {
+    pub(crate) fn part(&self, part: Range<usize>) -> Answer {
         match &self.held {
-            Held::Free | Held::Placed(_) => Response::new(self.entry.value.slice(part).into()),
+            Held::Free | Held::Placed(_) => self.answer(self.entry.value.slice(part)),
             Held::Left(from) => self.pieces(from, vec![], part, vec![]),
         }
     }
@@ -161,7 +193,7 @@ impl Value {
 
     /// An answer of the value as JSON between `before` and `after`; `None` for a value that is
     /// neither JSON nor text, or text that is not all here.
-    pub(crate) fn enclosed(&self, mut before: Vec<u8>, after: &[&[u8]]) -> Option<Response> {
+    pub(crate) fn enclosed(&self, mut before: Vec<u8>, after: &[&[u8]]) -> Option<Answer> {
         let mut response = match &self.held {
             Held::Left(_) if !self.is_json() => return None,
             Held::Left(from) => self.pieces(from, before, 0..self.len, after.concat()),
@@ -169,7 +201,7 @@ impl Value {
                 let value = ValidJson::of_entry(&self.entry)?;
                 before.extend_from_slice(value.as_str().as_bytes());
                 after.iter().for_each(|part| before.extend_from_slice(part));
-                Response::new(self.held_too(before).into())
+                self.answer(self.held_too(before))
             }
         };
         let json = HeaderValue::from_static("application/json");
@@ -185,15 +217,23 @@ impl Value {
         }
     }
 
+    fn answer(&self, bytes: Bytes) -> Answer {
+        let mut answer = Answer::new(bytes.into());
+        if let Held::Placed(_) = self.held {
+            answer.extensions_mut().insert(InRoom);
+        }
+        answer
+    }
+
     fn pieces(
         &self,
         from: &(Cache, Key),
         before: Vec<u8>,
         part: Range<usize>,
         after: Vec<u8>,
-    ) -> Response {
+    ) -> Answer {
         let ((cache, key), version) = (from.clone(), self.entry.version);
-        let mut response = Response::new(Bytes::new().into());
+        let mut response = Answer::new(Bytes::new().into());
         response.extensions_mut().insert(Pieces { cache, key, version, before, part, after });
         response
     }
