@@ -5,9 +5,11 @@
 #![allow(clippy::print_stderr, reason = "what a failed test shows")]
 
 mod api;
+mod caching;
 mod command_line;
 mod connections;
 mod drain;
+mod fields;
 #[path = "../harness/http.rs"]
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]
 mod http;

@@ -6,10 +6,13 @@ mod answer;
 mod body;
 mod connection;
 mod deadline;
+mod fields;
+mod fragment;
 mod guard;
 mod json;
 mod params;
 mod routes;
+mod target;
 
 use std::sync::Arc;
 
@@ -18,8 +21,11 @@ use tokio::net::TcpStream;
 use crate::door::{Phases, Protocol, Serving};
 use crate::metrics::HttpCounts;
 
-pub(super) use answer::{Refusal, json, raw_json};
+pub(super) use answer::{NO_STORE, Refusal, json, raw_json};
 pub(super) use body::read;
+pub(super) use fields::{
+    Cursor, Directive, EntityTag, EntityTags, Malformed, conditions, directives, entity_tags, only,
+};
 pub use guard::Guard;
 pub(super) use json::{Kept, ValidJson, json_string, write_json_string};
 pub(super) use params::Params;

@@ -20,6 +20,7 @@ use super::Shared;
 use super::deadline::{Activity, NotedStream};
 use super::guard::KnownHost;
 use super::routes::Routes;
+use super::target;
 use crate::door::{Phase, Phases};
 use crate::limits::{
     HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_LINGER_BYTES_MAX, HTTP_LINGER_LEAVING_TIMEOUT,
@@ -107,11 +108,12 @@ async fn answer(
     routes: &Routes,
     activity: &Activity,
     known: &KnownHost,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
     activity.request_began();
     let has_body = !request.body().is_end_stream();
-    let mut response = match http.guard.check(&request, known) {
+    let settled = target::settle(&mut request, &activity.suspects);
+    let mut response = match settled.and_then(|()| http.guard.check(&request, known)) {
         Ok(()) => routes.call(request).await?,
         Err(refusal) => refusal.into(),
     };

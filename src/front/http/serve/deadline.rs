@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::fragment::Suspects;
 use crate::limits::{HTTP_FIRST_BYTE_TIMEOUT, HTTP_HEADER_TIMEOUT, HTTP_IDLE_TIMEOUT};
 
 /// What a connection waits for, and since when.
@@ -28,6 +29,8 @@ pub(super) struct Activity {
     has_sent: AtomicBool,
     /// Whether an answer was given before its request was read to the end.
     has_unread: AtomicBool,
+    /// Targets with a fragment, if there are any.
+    pub(super) suspects: Suspects,
 }
 
 /// What a connection waits for.
@@ -63,6 +66,7 @@ impl Activity {
             since_ms: AtomicU64::new(0),
             has_sent: AtomicBool::new(false),
             has_unread: AtomicBool::new(false),
+            suspects: Suspects::default(),
         }
     }
 
@@ -191,6 +195,8 @@ impl AsyncRead for NotedStream {
         let filled = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if filled < buffer.filled().len() {
+            let in_head = self.activity.wait() == Wait::Header;
+            self.activity.suspects.note(&buffer.filled()[filled..], in_head);
             self.activity.received(Instant::now);
         }
         read
