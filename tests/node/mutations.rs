@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::process::Node;
 
 /// Takes a few seconds.
-const REQUESTS: u64 = 4_000;
+const REQUESTS: u64 = 20_000;
 const WORKERS: u64 = 8;
 /// The longest deadline of a node, for a body, and some more.
 const PATIENCE: Duration = Duration::from_secs(15);

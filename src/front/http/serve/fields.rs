@@ -342,6 +342,18 @@ mod tests {
         assert!(EntityTags::Any.name_strongly(b"\"c\""));
     }
 
+    #[test]
+    fn a_field_that_may_be_there_once_is_refused_twice() {
+        let value = |field: &[&str]| {
+            let headers = lines(&IF_MATCH, field);
+            only(&headers, &IF_MATCH).map(|value| value.cloned()).map_err(|refusal| refusal.message)
+        };
+        assert_eq!(value(&[]), Ok(None));
+        assert_eq!(value(&["a"]), Ok(Some(HeaderValue::from_static("a"))));
+        let twice = "the header if-match is given twice; allowed: once";
+        assert_eq!(value(&["a", "a"]).unwrap_err(), twice);
+    }
+
     proptest! {
         #[test]
         fn no_line_makes_the_parser_panic_or_run_on(line in proptest::collection::vec(any::<u8>(), 0..80)) {
