@@ -30,3 +30,6 @@ fi
 
 step "tests"
 scripts/test.sh
+
+step "httplint"
+scripts/httplint.sh

@@ -33,10 +33,30 @@ pub use status::{
     RequestStatus, ShardStatus, Status,
 };
 
-/// There is no cluster here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this node is alone; allowed: on a node started with --cluster")]
-pub struct NotInCluster;
+/// Why connections are not disturbed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DisturbError {
+    /// There is no cluster here.
+    #[error("this node is alone; allowed: on a node started with --cluster")]
+    Alone,
+    /// There is no other node of that name.
+    #[error("no other node is called {peer:.100}; allowed: {others}")]
+    Unknown {
+        /// The name.
+        peer: String,
+        /// The names there are.
+        others: String,
+    },
+}
+
+/// Whose connections are disturbed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disturbed<'a> {
+    /// Those of a node that is or was there.
+    Known(&'a str),
+    /// Those of any node of that name, also of one that is still to come.
+    Any(&'a str),
+}
 
 /// The cache of this node. Clones are the same cache.
 #[derive(Clone)]
@@ -208,9 +228,24 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// [`NotInCluster`] on a node without `--cluster`.
-    pub fn disturb(&self, peer: &str, chaos: Chaos) -> Result<(), NotInCluster> {
-        self.inner.cluster.as_ref().ok_or(NotInCluster)?.chaos(peer, chaos);
+    /// [`DisturbError`] on a node without `--cluster`, and for a node that was never met.
+    pub fn disturb(&self, whose: Disturbed<'_>, chaos: Chaos) -> Result<(), DisturbError> {
+        let cluster = self.inner.cluster.as_ref().ok_or(DisturbError::Alone)?;
+        let peer = match whose {
+            Disturbed::Any(peer) => peer,
+            Disturbed::Known(peer) => {
+                let others = cluster.others();
+                if !others.contains(peer) {
+                    let others = match others.is_empty() {
+                        true => "none yet".to_owned(),
+                        false => Vec::from_iter(others).join(", "),
+                    };
+                    return Err(DisturbError::Unknown { peer: peer.to_owned(), others });
+                }
+                peer
+            }
+        };
+        cluster.chaos(peer, chaos);
         Ok(())
     }
 

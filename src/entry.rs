@@ -50,7 +50,9 @@ pub enum NameError {
     #[error("key has {0} bytes; allowed: 1 to {KEY_BYTES_MAX}")]
     KeyTooLong(usize),
     /// The namespace is empty, too long or holds another character.
-    #[error("namespace is invalid; allowed: 1 to {NAMESPACE_BYTES_MAX} of A-Z a-z 0-9 . _ -")]
+    #[error(
+        "namespace is invalid; allowed: 1 to {NAMESPACE_BYTES_MAX} of A-Z a-z 0-9 . _ -, not . and .."
+    )]
     Namespace,
     /// A tag is empty or too long, or all together are.
     #[error("tags are invalid; allowed: each 1 to {TAG_BYTES_MAX} bytes, {TAGS_BYTES_MAX} in all")]
@@ -182,9 +184,16 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// [`NameError::Namespace`] if it is empty, over [`NAMESPACE_BYTES_MAX`] or holds a character
-    /// other than `A-Z a-z 0-9 . _ -`.
+    /// [`NameError::Namespace`] if it is empty, over [`NAMESPACE_BYTES_MAX`], holds a character
+    /// other than `A-Z a-z 0-9 . _ -`, or is `.` or `..`, which a path cannot name.
     pub fn new(name: &str) -> Result<Self, NameError> {
+        match name {
+            "." | ".." => Err(NameError::Namespace),
+            name => Self::of_characters(name),
+        }
+    }
+
+    fn of_characters(name: &str) -> Result<Self, NameError> {
         let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
         if name.is_empty() || NAMESPACE_BYTES_MAX < name.len() || !name.bytes().all(is_allowed) {
             return Err(NameError::Namespace);
@@ -199,13 +208,13 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// As [`Self::new`]; the empty name is `default`.
+    /// As [`Self::new`], but that a peer may have what was allowed once; the empty name is `default`.
     pub fn from_peer(bytes: Bytes) -> Result<Self, NameError> {
         if bytes.is_empty() {
             return Ok(Self(bytes));
         }
         let name = std::str::from_utf8(&bytes).map_err(|_| NameError::Namespace)?;
-        Self::new(name)
+        Self::of_characters(name)
     }
 
     /// The bytes of the name; empty for `default`.

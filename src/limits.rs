@@ -580,6 +580,9 @@ pub const HTTP_REFUSALS_MAX: usize = 1_024;
 /// must fit with some headers.
 pub const HTTP_HEADER_BYTES_MAX: usize = 128 * 1024;
 
+/// Last moment that a date in a field can say, in milliseconds since 1970: the end of the year 9999.
+pub const HTTP_DATE_MAX: u64 = 253_402_300_799_999;
+
 /// Header fields in a request; more is answered 431.
 pub const HTTP_HEADERS_MAX: usize = 100;
 

@@ -1,5 +1,6 @@
 //! How the cluster is, as plain data.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use super::dials::Place;
@@ -52,6 +53,17 @@ pub struct PeerReport {
 }
 
 impl Cluster {
+    /// The names of all other nodes: the members, and who was met and is none any more.
+    #[must_use]
+    pub fn others(&self) -> BTreeSet<String> {
+        let shared = &self.shared;
+        let roster = shared.roster();
+        let members = roster.view().members().map(|member| member.id.name.to_string());
+        let mut others: BTreeSet<_> = members.chain(shared.transport().names()).collect();
+        others.remove(shared.me.name.as_str());
+        others
+    }
+
     /// How the cluster is.
     #[must_use]
     pub fn report(&self) -> ClusterReport {

@@ -50,7 +50,7 @@ fn routes(context: &Context) -> Routes {
         .or(warp::path::full().map(|path: FullPath| absent(&path)))
         .unify()
         .boxed();
-    Routes::new(smache::routes(&context.cache).or(others).unify())
+    Routes::new(smache::routes(&context.cache).or(others).unify(), v1::has_conditions)
 }
 
 fn absent(path: &FullPath) -> Response {

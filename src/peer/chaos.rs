@@ -85,6 +85,11 @@ impl Disturbance {
 }
 
 impl Disturbances {
+    /// Those that were asked for: of every node that was met, and of those that are disturbed.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
     /// That of the node of that name; of none that is remembered if there are too many.
     pub(super) fn of(&self, name: &str) -> Arc<Disturbance> {
         // Nothing that can panic is done under the lock.

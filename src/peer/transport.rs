@@ -273,6 +273,12 @@ impl Transport {
         self.shared.sessions.get(peer.boot).map(|session| session.silent_for())
     }
 
+    /// The names of the nodes that were met or are disturbed, as far as they are remembered.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.shared.disturbances.names()
+    }
+
     /// Disturbs all connections to the node of that name, those to come as well, until it heals.
     pub fn chaos(&self, peer: &str, chaos: Chaos) {
         self.shared.disturbances.of(peer).set(chaos);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use smache::cache::Cache;
+use smache::cache::{Cache, Disturbed};
 use smache::command::{Command, Condition, Get, Put, Reply, Stored};
 use smache::config::{ClusterConfig, Config, LogFormat, Seed};
 use smache::entry::{Key, MediaType, Version};
@@ -166,9 +166,9 @@ async fn disturb(cache: &Cache, random: &mut Random, is_over: &AtomicBool) -> u6
         }
         wait_for_session(cache).await;
         let chaos = [Chaos::Cut, Chaos::CutSend, Chaos::CutReceive][random.below(3) as usize];
-        cache.disturb("a", chaos).unwrap();
+        cache.disturb(Disturbed::Known("a"), chaos).unwrap();
         tokio::time::sleep(Duration::from_millis(random.below(150))).await;
-        cache.disturb("a", Chaos::Heal).unwrap();
+        cache.disturb(Disturbed::Known("a"), Chaos::Heal).unwrap();
     }
     is_over.store(true, Ordering::Relaxed);
     cuts

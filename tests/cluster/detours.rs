@@ -93,7 +93,7 @@ fn a_node_that_joins_without_reaching_one_of_them_misses_nothing() {
     let [a, b] = cluster(["a", "b"]);
     let keys: Vec<_> = (0..600).map(|n| format!("key-{n}")).collect();
     put_all(&mut a.client(), &keys, 1);
-    let answer = a.post("/cluster/chaos?peer=c&do=cut", "");
+    let answer = a.post("/cluster/chaos?peer=c&do=cut&ahead", "");
     assert_eq!(answer.status, 202, "{answer:?}");
     let c = Member::start("c", &[&b.addr]);
     assert_all(&mut c.client(), &keys, 1);

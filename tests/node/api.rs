@@ -89,7 +89,7 @@ fn queries_answer_parts_of_an_object() {
     let params = "/api/cmd?id=1&cmd[query]=ONLY&cmd[keys][]=wheels&cmd[keys][]=color";
     assert_eq!(node.get(params).body, r#"{"values":[null,"blue"]}"#);
     let filter = r#"{"id":1,"cmd":{"query":"FILTER_BOOL","keys":{"key":"colors","by":"is_blue"}}}"#;
-    assert_eq!(node.post("/api/cmd", filter).body, r#"{"values":[{"n":1,"is_blue":true}]}"#);
+    assert_eq!(node.post("/api/cmd", filter).body, r#"[{"n":1,"is_blue":true}]"#);
     let wrong = node.post("/api/cmd", r#"{"id":1,"cmd":{"query":"DROP","keys":[]}}"#);
     assert_eq!((wrong.status, &*wrong.message()), (400, "DROP not supported"));
 }
@@ -124,13 +124,65 @@ fn wrong_requests_are_told_what_is_wrong_and_change_nothing() {
         ("POST", "/status", "", 405, "allowed: GET, HEAD"),
         ("GET", "/nowhere", "", 404, "nothing is at /nowhere"),
         ("GET", "/explain", "", 400, "key is missing"),
+        ("GET", "/explain?key=a&namespace=..", "", 400, "namespace is invalid"),
     ] {
         let response = node.client().request(method, target, body);
         assert_eq!(response.status, status, "{method} {target} {body:.80}: {response:?}");
         assert!(response.message().contains(message), "{method} {target}: {response:?}");
+        let allowed = match (method, target) {
+            (_, "/status") => "GET, HEAD",
+            ("PATCH", _) => "GET, HEAD, POST, PUT, DELETE",
+            // Where the key is missing, the methods that have theirs elsewhere.
+            ("POST", _) => "GET, HEAD, DELETE",
+            _ => "POST, PUT",
+        };
+        assert_eq!(response.header("allow"), (status == 405).then_some(allowed), "{target}");
     }
+    let cmd = node.get("/api/cmd");
+    assert_eq!((cmd.status, cmd.header("allow")), (405, Some("POST")));
     assert_eq!(node.get("/status").json()["requests"]["writes"], 0);
     assert_eq!(node.get("/api?key=a").json()["data"], json!(null));
+}
+
+#[test]
+fn what_a_request_has_and_nobody_knows_is_refused_and_what_is_allowed_is_named() {
+    let node = Node::start(&[]);
+    let cmd = |rest: &str| format!(r#"{{"id":1,"cmd":{{"query":"ONLY","keys":["a"]{rest}"#);
+    for (target, body, message) in [
+        ("/api", r#"{"kye":"a","data":{}}"#, "member kye is unknown; allowed: key, id, data"),
+        ("/api", r#"{"key":"a","data":{},"ttl":5}"#, "member ttl is unknown"),
+        ("/api", r#"{"key":"a","data":{},"cmd":null}"#, "member cmd is unknown"),
+        ("/api?ttl=5", r#"{"key":"a","data":{}}"#, "parameter ttl is unknown; allowed: none"),
+        ("/api/cmd", &cmd("},\"data\":{}}"), "member data is unknown; allowed: key, id, cmd"),
+        ("/api/cmd", &cmd(",\"by\":1}}"), "unknown field `by`, expected `query` or `keys`"),
+        ("/api/cmd?id=2", &cmd("}}"), "parameter id is unknown; allowed: none"),
+        ("/api/cmd?id=1&kyes=2", "", "parameter kyes is unknown; allowed: key, id, cmd[query]"),
+    ] {
+        let refused = node.post(target, body);
+        assert_eq!(refused.status, 400, "{target} {body}: {refused:?}");
+        assert!(refused.message().contains(message), "{target} {body}: {refused:?}");
+    }
+    for (method, target, allowed) in [
+        ("GET", "/api?kye=a", "key, id"),
+        ("GET", "/api?key=a&ttl=5", "key, id"),
+        ("DELETE", "/api?key=a&force", "key, id"),
+        ("GET", "/explain?key=a&ns=b", "key, namespace"),
+        ("GET", "/?verbose", "none"),
+        ("GET", "/healthcheck?a=b", "none"),
+        ("GET", "/livez?a=b", "none"),
+        ("GET", "/readyz?a=b", "none"),
+        ("GET", "/status?pretty", "none"),
+        ("GET", "/metrics?name=a", "none"),
+        ("GET", "/supervision?a=b", "none"),
+        ("GET", "/v1/a/k?fresh", "none"),
+        ("DELETE", "/v1/a/k?soft", "none"),
+    ] {
+        let refused = node.client().request(method, target, "");
+        let named = format!("is unknown; allowed: {allowed}");
+        assert_eq!(refused.status, 400, "{target}: {refused:?}");
+        assert!(refused.message().ends_with(&named), "{target}: {refused:?}");
+    }
+    assert_eq!(node.get("/status").json()["requests"]["writes"], 0);
 }
 
 #[test]
@@ -192,8 +244,11 @@ fn the_node_tells_how_it_is() {
     assert_eq!((&explained["slot"], &explained["shard"]), (&json!(12_182), &json!(12_182 % 3)));
     assert_eq!(explained["present"], true);
     assert_eq!(node.get("/explain?key=bar").json()["present"], false);
+    assert_eq!(node.client().request("PUT", "/v1/site/bar", "x").status, 201);
+    assert_eq!(node.get("/explain?key=bar").json()["present"], false);
+    assert_eq!(node.get("/explain?key=bar&namespace=site").json()["present"], true);
     let metrics = node.get("/metrics");
     assert!(metrics.header("content-type").unwrap().starts_with("application/openmetrics-text"));
-    assert!(metrics.body.contains("smache_writes_total 1"), "{}", metrics.body);
+    assert!(metrics.body.contains("smache_writes_total 2"), "{}", metrics.body);
     assert!(metrics.body.ends_with("# EOF\n"));
 }

@@ -5,13 +5,16 @@
 #![allow(clippy::print_stderr, reason = "what a failed test shows")]
 
 mod api;
+mod caching;
 mod command_line;
 mod connections;
 mod drain;
 mod endings;
+mod fields;
 #[path = "../harness/http.rs"]
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]
 mod http;
+mod mutations;
 mod native;
 #[path = "../harness/process.rs"]
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]

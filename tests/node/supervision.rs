@@ -122,6 +122,34 @@ fn twenty_restarts_are_borne_and_one_more_ends_the_node_with_its_reason() {
 }
 
 #[test]
+fn connections_are_disturbed_to_nodes_that_are_there() {
+    let cluster = ["--demo", "--cluster", "127.0.0.1:0", "--node"];
+    let node = Node::start(&[&cluster[..], &["a@test"]].concat());
+    let chaos =
+        |peer: &str, how: &str| node.post(&format!("/cluster/chaos?peer={peer}&do={how}"), "");
+    assert_eq!(chaos("b@test", "cut").status, 404);
+    assert_eq!(chaos("b@test", "heal&ahead").status, 202);
+    let addr = node.get("/status").json()["cluster"]["members"][0]["addr"].clone();
+    let _other = Node::start(&[
+        "--cluster",
+        "127.0.0.1:0",
+        "--join",
+        addr.as_str().unwrap(),
+        "--node",
+        "b@test",
+    ]);
+    assert_eq!(chaos("b@test", "0ms").status, 202);
+    for unknown in ["ghost@test", "a@test", ""] {
+        let refused = chaos(unknown, "cut");
+        assert_eq!((refused.status, refused.message().ends_with("allowed: b@test")), (404, true));
+    }
+    assert_eq!(chaos("b@test", "nothing").status, 400);
+    let alone = Node::start(&["--demo"]);
+    let refused = alone.post("/cluster/chaos?peer=b@test&do=cut", "");
+    assert_eq!((refused.status, refused.message().contains("--cluster")), (400, true));
+}
+
+#[test]
 fn actors_are_crashed_only_on_a_node_started_for_it() {
     let node = Node::start(&[]);
     let refused = node.post("/supervision/shard-0/crash", "");

@@ -34,27 +34,29 @@ pub(super) fn health() -> impl Filter<Extract = (Response,), Error = Rejection> 
     let here = warp::path::end();
     let named = warp::path("healthcheck").or(warp::path("livez")).unify().and(warp::path::end());
     let paths = here.or(named).unify();
-    paths.and(warp::method()).map(|method| shown(operations::alive(&method)))
+    paths
+        .and(warp::method())
+        .and(query())
+        .map(|method, query: String| shown(operations::alive(&method, &query)))
 }
 
 fn inspection(context: &Context) -> BoxedFilter<(Response,)> {
     let asked = |name: &'static str| {
         let context = context.clone();
         let context = warp::any().map(move || context.clone());
-        warp::path(name).and(warp::path::end()).and(warp::method()).and(context)
+        warp::path(name).and(warp::path::end()).and(warp::method()).and(query()).and(context)
     };
-    let is_ready = asked("readyz")
-        .map(|method: Method, of: Context| shown(operations::ready(&method, &of.cache)));
-    let status = asked("status").then(|method: Method, of: Context| async move {
-        shown(operations::status(&method, &of.cache).await)
+    let is_ready = asked("readyz").map(|method: Method, query: String, of: Context| {
+        shown(operations::ready(&method, &query, &of.cache))
     });
-    let explain = asked("explain").and(query()).then(
-        |method: Method, of: Context, query: String| async move {
-            shown(operations::explain(&method, &query, &of.cache).await)
-        },
-    );
-    let metrics = asked("metrics").map(|method: Method, of: Context| {
-        shown(metrics::answer(&method, &of.cache, &of.counts, &of.places))
+    let status = asked("status").then(|method: Method, query: String, of: Context| async move {
+        shown(operations::status(&method, &query, &of.cache).await)
+    });
+    let explain = asked("explain").then(|method: Method, query: String, of: Context| async move {
+        shown(operations::explain(&method, &query, &of.cache).await)
+    });
+    let metrics = asked("metrics").map(|method: Method, query: String, of: Context| {
+        shown(metrics::answer(&method, &query, &of.cache, &of.counts, &of.places))
     });
     is_ready.or(status).unify().or(explain).unify().or(metrics).unify().boxed()
 }
@@ -62,15 +64,17 @@ fn inspection(context: &Context) -> BoxedFilter<(Response,)> {
 fn supervision(context: &Context) -> BoxedFilter<(Response,)> {
     let context = context.clone();
     let context = warp::any().map(move || context.clone());
-    let tree = warp::path::end()
-        .and(warp::method())
-        .and(context.clone())
-        .map(|method: Method, of: Context| shown(operations::supervision(&method, &of.cache)));
-    let crash = warp::path!(String / "crash").and(warp::method()).and(context.clone()).then(
-        |child: String, method: Method, of: Context| async move {
-            shown(operations::crash(&method, &child, of.has_demo, &of.cache).await)
+    let tree = warp::path::end().and(warp::method()).and(query()).and(context.clone()).map(
+        |method: Method, query: String, of: Context| {
+            shown(operations::supervision(&method, &query, &of.cache))
         },
     );
+    let crash =
+        warp::path!(String / "crash").and(warp::method()).and(query()).and(context.clone()).then(
+            |child: String, method: Method, query: String, of: Context| async move {
+                shown(operations::crash(&method, &query, &child, of.has_demo, &of.cache).await)
+            },
+        );
     let chaos = warp::path!("cluster" / "chaos").and(warp::method()).and(context).and(query()).map(
         |method: Method, of: Context, query: String| {
             shown(operations::disturb(&method, &query, of.has_demo, &of.cache))

@@ -7,6 +7,8 @@ mod body;
 mod connection;
 mod deadline;
 mod ending;
+mod fields;
+mod fragment;
 mod guard;
 mod incoming;
 mod json;
@@ -18,6 +20,7 @@ mod room;
 mod routes;
 mod stream;
 mod value;
+mod target;
 
 use std::sync::Arc;
 
@@ -26,13 +29,16 @@ use tokio::net::TcpStream;
 use crate::door::{Phases, Protocol, Serving};
 use crate::metrics::HttpCounts;
 
-pub(super) use answer::{Refusal, json, raw_json};
+pub(super) use answer::{NO_STORE, Refusal, json, raw_json};
 pub(super) use body::read;
+pub(super) use fields::{
+    Cursor, Directive, EntityTag, EntityTags, Malformed, conditions, directives, entity_tags, only,
+};
 pub use guard::Guard;
 pub(super) use json::{Kept, ValidJson, json_string, write_json_string};
 pub(super) use params::Params;
 pub(super) use routes::{Parts, Routes, parts, query, shown};
-pub(super) use value::find;
+pub(super) use value::{Value, find};
 
 /// HTTP over some APIs.
 pub(super) struct Http {

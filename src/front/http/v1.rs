@@ -1,5 +1,7 @@
 //! The native API at `/v1`.
 
+mod conditions;
+mod lifetime;
 mod native;
 mod range;
 
@@ -16,19 +18,21 @@ use crate::cache::Cache;
 
 use native::Native;
 
+/// Whether conditions are looked at under this path.
+pub(super) fn has_conditions(path: &str) -> bool {
+    path.starts_with("/v1/")
+}
+
 /// `/v1/{namespace}/{key…}`.
 pub(super) fn routes(cache: &Cache) -> BoxedFilter<(Response,)> {
     let native = Arc::new(Native::new(cache.clone()));
     warp::path("v1")
-        .and(warp::path::param::<String>())
         .and(warp::path::tail())
         .and(warp::header::headers_cloned())
         .and(warp::any().map(move || Arc::clone(&native)))
         .and(parts())
-        .then(|namespace: String, path: Tail, headers: HeaderMap, native: Arc<Native>, parts| {
-            Box::pin(async move {
-                shown(native.answer(&namespace, path.as_str(), &headers, parts).await)
-            })
+        .then(|path: Tail, headers: HeaderMap, native: Arc<Native>, parts| {
+            Box::pin(async move { shown(native.answer(path.as_str(), &headers, parts).await) })
         })
         .boxed()
 }

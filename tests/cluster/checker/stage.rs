@@ -251,7 +251,7 @@ impl Stage {
             _ => {}
         }
         let peer = &self.nodes[peer].name;
-        self.post(at, format!("/cluster/chaos?peer={peer}&do={how}"));
+        self.post(at, format!("/cluster/chaos?peer={peer}&do={how}&ahead"));
     }
 
     /// Asks a node for something without waiting for it: it may stand still.

@@ -25,11 +25,12 @@ const OPEN_METRICS: HeaderValue =
 /// `/metrics`.
 pub(super) fn answer(
     method: &Method,
+    query: &str,
     cache: &Cache,
     counts: &HttpCounts,
     places: &Places,
 ) -> Result<Response, Refusal> {
-    only_get(method)?;
+    only_get(method, query)?;
     let mut families = cache_families(&cache.status(), &cache.tree());
     families.extend(http_families(counts, places));
     let mut registry = Registry::default();

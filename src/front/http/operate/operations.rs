@@ -6,19 +6,19 @@ use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use warp::reply::Response;
 
-use crate::cache::{Cache, Chaos, NodeState};
-use crate::entry::Key;
+use crate::cache::{Cache, Chaos, DisturbError, Disturbed, NodeState};
+use crate::entry::{Key, Namespace};
 use crate::front::http::serve::{Params, Refusal, json, raw_json};
 
 /// `/`, `/healthcheck` and `/livez`: somebody answers.
-pub(super) fn alive(method: &Method) -> Result<Response, Refusal> {
-    only_get(method)?;
+pub(super) fn alive(method: &Method, query: &str) -> Result<Response, Refusal> {
+    only_get(method, query)?;
     Ok(raw_json(StatusCode::OK, Bytes::from_static(b"{}")))
 }
 
 /// `/readyz`: whether requests should be sent here.
-pub(super) fn ready(method: &Method, cache: &Cache) -> Result<Response, Refusal> {
-    only_get(method)?;
+pub(super) fn ready(method: &Method, query: &str, cache: &Cache) -> Result<Response, Refusal> {
+    only_get(method, query)?;
     match cache.state() {
         NodeState::Ready => Ok(raw_json(StatusCode::OK, Bytes::from_static(b"{}"))),
         NodeState::Starting => {
@@ -31,28 +31,39 @@ pub(super) fn ready(method: &Method, cache: &Cache) -> Result<Response, Refusal>
 }
 
 /// `/status`.
-pub(super) async fn status(method: &Method, cache: &Cache) -> Result<Response, Refusal> {
-    only_get(method)?;
+pub(super) async fn status(
+    method: &Method,
+    query: &str,
+    cache: &Cache,
+) -> Result<Response, Refusal> {
+    only_get(method, query)?;
     Ok(json(StatusCode::OK, &cache.status_with_keys().await))
 }
 
 /// `/supervision`: the live tree.
-pub(super) fn supervision(method: &Method, cache: &Cache) -> Result<Response, Refusal> {
-    only_get(method)?;
+pub(super) fn supervision(
+    method: &Method,
+    query: &str,
+    cache: &Cache,
+) -> Result<Response, Refusal> {
+    only_get(method, query)?;
     Ok(json(StatusCode::OK, &*cache.tree()))
 }
 
-/// `/explain?key=K`.
+/// `/explain?key=K`, or `&namespace=N` with it.
 pub(super) async fn explain(
     method: &Method,
     query: &str,
     cache: &Cache,
 ) -> Result<Response, Refusal> {
-    only_get(method)?;
-    let Some(name) = Params::new(query).single("key")? else {
-        return Err(Refusal::bad_request("key is missing; allowed: ?key=K"));
+    check_get(method)?;
+    let [key, namespace] = Params::new(query).pick(["key", "namespace"])?;
+    let Some(name) = key else {
+        return Err(Refusal::bad_request("key is missing; allowed: ?key=K, &namespace=N with it"));
     };
-    let key = Key::new(Bytes::copy_from_slice(name.as_bytes()))
+    let namespace = namespace.map_or(Ok(Namespace::default()), |name| Namespace::new(&name));
+    let key = namespace
+        .and_then(|of| Key::in_namespace(of, Bytes::copy_from_slice(name.as_bytes())))
         .map_err(|reason| Refusal::bad_request(reason.to_string()))?;
     Ok(json(StatusCode::OK, &cache.explain(&key).await))
 }
@@ -60,17 +71,19 @@ pub(super) async fn explain(
 /// `/supervision/{child}/crash`: panics that actor, where the node was started for it.
 pub(super) async fn crash(
     method: &Method,
+    query: &str,
     child: &str,
     has_demo: bool,
     cache: &Cache,
 ) -> Result<Response, Refusal> {
     only_demo("crashing actors", method, has_demo)?;
+    Params::new(query).only(&[])?;
     cache.crash(child).await?;
     Ok(raw_json(StatusCode::ACCEPTED, Bytes::from_static(b"{}")))
 }
 
 /// `/cluster/chaos?peer=NAME&do=cut`: disturbs the connections to a node, where this one was started
-/// for it.
+/// for it; with `&ahead`, also to one that is still to come.
 pub(super) fn disturb(
     method: &Method,
     query: &str,
@@ -78,16 +91,18 @@ pub(super) fn disturb(
     cache: &Cache,
 ) -> Result<Response, Refusal> {
     only_demo("disturbing connections", method, has_demo)?;
-    let params = Params::new(query);
-    params.only(&["peer", "do"])?;
-    let chaos = params.single("do")?.and_then(|name| chaos_of(&name));
-    let (Some(peer), Some(chaos)) = (params.single("peer")?, chaos) else {
+    let [peer, how, ahead] = Params::new(query).pick(["peer", "do", "ahead"])?;
+    let (Some(peer), Some(chaos)) = (peer, how.and_then(|name| chaos_of(&name))) else {
         let message = "allowed: ?peer=NAME&do=cut|cut-send|cut-receive|heal or a delay like 20ms";
         return Err(Refusal::bad_request(message));
     };
-    match cache.disturb(&peer, chaos) {
+    let whose = ahead.map_or(Disturbed::Known(&peer), |_| Disturbed::Any(&peer));
+    match cache.disturb(whose, chaos) {
         Ok(()) => Ok(raw_json(StatusCode::ACCEPTED, Bytes::from_static(b"{}"))),
-        Err(alone) => Err(Refusal::bad_request(alone.to_string())),
+        Err(alone @ DisturbError::Alone) => Err(Refusal::bad_request(alone.to_string())),
+        Err(unknown @ DisturbError::Unknown { .. }) => {
+            Err(Refusal::new(StatusCode::NOT_FOUND, unknown.to_string()))
+        }
     }
 }
 
@@ -115,7 +130,13 @@ fn only_demo(what: &str, method: &Method, has_demo: bool) -> Result<(), Refusal>
     Ok(())
 }
 
-pub(super) fn only_get(method: &Method) -> Result<(), Refusal> {
+/// What is read, and says nothing of what.
+pub(super) fn only_get(method: &Method, query: &str) -> Result<(), Refusal> {
+    check_get(method)?;
+    Params::new(query).only(&[])
+}
+
+fn check_get(method: &Method) -> Result<(), Refusal> {
     match *method {
         Method::GET | Method::HEAD => Ok(()),
         _ => Err(Refusal::method("GET, HEAD")),

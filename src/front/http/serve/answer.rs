@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use serde::Serialize;
 use warp::reply::Response;
 
@@ -11,6 +13,10 @@ use crate::command::Reply;
 use crate::error::Error;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// For what is no value of the cache: whoever is on the way may keep it for as long as it likes where
+/// it is not told (RFC 9111, 4.2.2).
+pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Why a request is not done; nothing changed unless the message says otherwise.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,14 +43,28 @@ impl Refusal {
         Self { status: StatusCode::METHOD_NOT_ALLOWED, message, header }
     }
 
+    /// The refusal, and what `Allow` lists where its status calls for that.
+    pub(crate) fn allowing(self, allowed: &'static str) -> Self {
+        match self.status {
+            StatusCode::METHOD_NOT_ALLOWED => self.with(ALLOW, HeaderValue::from_static(allowed)),
+            _ => self,
+        }
+    }
+
+    /// A field of the request that says what is not done here.
+    pub(crate) fn not_yet(name: &HeaderName) -> Self {
+        let message = format!("{name} is not in this version here; allowed: a request without it");
+        Self::new(StatusCode::NOT_IMPLEMENTED, message)
+    }
+
     pub(crate) fn unauthorized(message: &str) -> Self {
         let header = Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         Self { status: StatusCode::UNAUTHORIZED, message: message.to_owned(), header }
     }
 
     /// The refusal with a header.
-    pub(crate) fn with(self, name: HeaderName, value: &str) -> Self {
-        Self { header: HeaderValue::from_str(value).ok().map(|value| (name, value)), ..self }
+    pub(crate) fn with(self, name: HeaderName, value: HeaderValue) -> Self {
+        Self { header: Some((name, value)), ..self }
     }
 
     /// A reply that does not belong to its command.
@@ -112,12 +132,14 @@ impl From<Refusal> for Response {
     }
 }
 
-/// An answer of bytes that are JSON already.
+/// An answer of bytes that are JSON already, which nobody on the way keeps.
 pub(crate) fn raw_json(status: StatusCode, body: impl Into<Bytes>) -> Response {
     let body: Bytes = body.into();
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(CACHE_CONTROL, NO_STORE);
     response
 }
 

@@ -25,6 +25,7 @@ use super::malformed::{UNKNOWN_CODING, last_answer, refusal_of};
 use super::outgoing::{AnswerBody, outgoing};
 use super::routes::Routes;
 use super::stream::NotedStream;
+use super::target;
 use super::value::{is_room_wanted, place_of};
 use crate::door::{Phase, Phases};
 use crate::limits::{
@@ -121,15 +122,18 @@ async fn answer(
     routes: &Routes,
     activity: &Arc<Activity>,
     known: &KnownHost,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<
     Response<AnswerBody<impl Body<Data = Bytes, Error = warp::Error> + Unpin + use<>>>,
     Infallible,
 > {
     let is_old = request.version() == Version::HTTP_10;
     let is_last = is_old && !keeps_alive(request.headers());
+    let settled = target::settle(&mut request, &activity.suspects);
     let request = request.map(|incoming| RequestBody::new(incoming, activity));
-    let may_be_done = http.guard.check(&request, known).and_then(|()| check_coding(&request));
+    let may_be_done = settled
+        .and_then(|()| http.guard.check(&request, known))
+        .and_then(|()| check_coding(&request));
     let mut response = match may_be_done {
         Ok(()) => routes.call(request).await?,
         Err(refusal) => refusal.into(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::ending::Ending;
+use super::fragment::Suspects;
 use crate::limits::{HTTP_FIRST_BYTE_TIMEOUT, HTTP_HEADER_TIMEOUT, HTTP_IDLE_TIMEOUT};
 
 /// What a connection waits for, since when, and how it is about to end.
@@ -31,6 +32,8 @@ pub(super) struct Activity {
     has_moved: AtomicBool,
     giving: AtomicU8,
     ending: AtomicU8,
+    /// Targets with a fragment, if there are any.
+    pub(super) suspects: Suspects,
 }
 
 /// What an answer takes of memory that all connections share.
@@ -93,6 +96,7 @@ impl Activity {
             has_moved: AtomicBool::new(false),
             giving: AtomicU8::new(Giving::Nothing as u8),
             ending: AtomicU8::new(Ending::Open as u8),
+            suspects: Suspects::default(),
         }
     }
 
@@ -175,6 +179,11 @@ impl Activity {
     /// Goes on with its ending.
     pub(super) fn end(&self, step: impl FnOnce(Ending) -> Ending) {
         self.ending.store(step(self.ending()) as u8, Ordering::Relaxed);
+    }
+
+    /// Looks for fragments in bytes that came in, before they are noted as received.
+    pub(super) fn note_fragments(&self, bytes: &[u8]) {
+        self.suspects.note(bytes, self.wait() == Wait::Header);
     }
 
     /// Bytes came in.

@@ -47,8 +47,8 @@ pub(super) fn last_answer(status: StatusCode, message: &str, headers: &str) -> V
     let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(clock::now().0));
     let len = body.len();
     let answer = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{headers}connection: close\r\n\
-         content-length: {len}\r\ndate: {date}\r\n\r\n{body}"
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncache-control: no-store\r\n\
+         {headers}connection: close\r\ncontent-length: {len}\r\ndate: {date}\r\n\r\n{body}"
     );
     answer.into_bytes()
 }

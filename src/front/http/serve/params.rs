@@ -30,11 +30,34 @@ impl<'a> Params<'a> {
                 continue;
             }
             if found.is_some() {
-                return Err(Refusal::bad_request(format!("{name} is given twice; allowed: once")));
+                return Err(twice(name));
             }
             found = Some(decode(value)?);
         }
         Ok(found)
+    }
+
+    /// The values of these parameters, and that there is no other: one that is passed over is one that
+    /// is misspelt.
+    ///
+    /// # Errors
+    ///
+    /// 400 for the first that is not among `names`, and as [`Params::single`].
+    pub(crate) fn pick<const N: usize>(
+        self,
+        names: [&str; N],
+    ) -> Result<[Option<Cow<'a, str>>; N], Refusal> {
+        let mut values = [const { None }; N];
+        for (text, value) in self.pairs() {
+            let name = decode(text)?;
+            let Some(at) = names.iter().position(|allowed| *allowed == name) else {
+                return Err(unknown(&name, &names));
+            };
+            if values[at].replace(decode(value)?).is_some() {
+                return Err(twice(&name));
+            }
+        }
+        Ok(values)
     }
 
     /// The values of all parameters `name`, in order.
@@ -52,7 +75,7 @@ impl<'a> Params<'a> {
         Ok(values)
     }
 
-    /// Refuses parameters other than these: one that is passed over is one that is misspelt.
+    /// Refuses parameters other than these, as [`Params::pick`] does.
     ///
     /// # Errors
     ///
@@ -61,10 +84,7 @@ impl<'a> Params<'a> {
         for (text, _) in self.pairs() {
             let name = decode(text)?;
             if !allowed.contains(&name.as_ref()) {
-                let allowed = if allowed.is_empty() { "none" } else { &allowed.join(", ") };
-                return Err(Refusal::bad_request(format!(
-                    "parameter {name:.40} is unknown; allowed: {allowed}"
-                )));
+                return Err(unknown(&name, allowed));
             }
         }
         Ok(())
@@ -89,6 +109,15 @@ fn cut(text: &str, sign: u8) -> (&str, &str) {
         Some(at) => (&text[..at], &text[at + 1..]),
         None => (text, ""),
     }
+}
+
+fn unknown(name: &str, allowed: &[&str]) -> Refusal {
+    let allowed = if allowed.is_empty() { "none" } else { &allowed.join(", ") };
+    Refusal::bad_request(format!("parameter {name:.40} is unknown; allowed: {allowed}"))
+}
+
+fn twice(name: &str) -> Refusal {
+    Refusal::bad_request(format!("{name} is given twice; allowed: once"))
 }
 
 fn is_name(text: &str, name: &str) -> Result<bool, Refusal> {
@@ -144,13 +173,27 @@ mod tests {
         assert_eq!(params.single("c").unwrap(), None);
         assert_eq!(params.single("a").unwrap_err().status, 400);
         assert_eq!(params.all("a").unwrap(), ["1", "3"]);
+        assert_eq!(params.pick(["a", "b"]).unwrap_err().message, "a is given twice; allowed: once");
+    }
+
+    #[test]
+    fn a_parameter_that_is_not_known_is_refused_and_the_others_are_named() {
+        let picked = Params::new("b=2&%61=1").pick(["a", "b", "c"]).unwrap();
+        assert_eq!(
+            picked.map(|value| value.map(Cow::into_owned)),
+            [Some("1".into()), Some("2".into()), None]
+        );
+        let message = |query, names| Params::new(query).only(names).unwrap_err().message;
+        assert_eq!(message("kye=1", &["key", "id"]), "parameter kye is unknown; allowed: key, id");
+        assert_eq!(message("a", &[]), "parameter a is unknown; allowed: none");
+        assert_eq!(Params::new("kye=1").pick(["key"]).unwrap_err().status, 400);
     }
 
     proptest! {
         #[test]
         fn no_query_makes_the_parser_panic(query in ".*") {
             let params = Params::new(&query);
-            let _ = (params.single("key"), params.all("key"));
+            let _ = (params.single("key"), params.all("key"), params.pick(["key", "id"]));
         }
 
         #[test]

@@ -9,6 +9,7 @@ use std::pin::Pin;
 
 use bytes::Buf;
 use futures_util::Stream;
+use hyper::header::HeaderName;
 use hyper::service::Service;
 use hyper::{Method, Request};
 use hyper_util::service::TowerToHyperService;
@@ -16,13 +17,18 @@ use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 use super::answer::Refusal;
+use super::fields;
 use super::incoming::RequestBody;
 
 /// All routes as one service, for one connection.
 ///
 /// Each connection has its own: what its requests share is counted by references, and a count that
 /// two processors change in turn costs more than making the routes once.
-pub(crate) struct Routes(Box<dyn Fn(Request<RequestBody>) -> Answering + Send + Sync>);
+pub(crate) struct Routes {
+    all: Box<dyn Fn(Request<RequestBody>) -> Answering + Send + Sync>,
+    /// Whether conditions are looked at under a path.
+    has_conditions: fn(&str) -> bool,
+}
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
@@ -35,18 +41,28 @@ pub(crate) struct Parts<S> {
 }
 
 impl Routes {
-    /// The routes that `all` is, which answers every path.
-    pub(crate) fn new<F>(all: F) -> Self
+    /// The routes that `all` is, which answers every path. A request with a condition (`If-Match` and
+    /// its like) is refused where `has_conditions` does not say that it is looked at.
+    pub(crate) fn new<F>(all: F, has_conditions: fn(&str) -> bool) -> Self
     where
         F: Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
         F::Future: Send,
     {
         let service = TowerToHyperService::new(warp::service(all));
-        Self(Box::new(move |request| Box::pin(service.call(request))))
+        Self { all: Box::new(move |request| Box::pin(service.call(request))), has_conditions }
     }
 
     pub(super) fn call(&self, request: Request<RequestBody>) -> Answering {
-        self.0(request)
+        match self.unmet_condition(&request) {
+            Some(name) => Box::pin(ready(Ok(Refusal::not_yet(name).into()))),
+            None => (self.all)(request),
+        }
+    }
+
+    /// A condition that nobody looks at.
+    fn unmet_condition<'a>(&self, request: &'a Request<RequestBody>) -> Option<&'a HeaderName> {
+        let condition = fields::conditions(request.headers()).next()?;
+        (!(self.has_conditions)(request.uri().path())).then_some(condition)
     }
 }
 

@@ -45,6 +45,7 @@ impl AsyncRead for NotedStream {
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         match read {
             Poll::Ready(Ok(())) if filled < buffer.filled().len() => {
+                self.activity.note_fragments(&buffer.filled()[filled..]);
                 self.activity.received(Instant::now);
             }
             Poll::Ready(Ok(())) if has_room => self.activity.end(Ending::heard),

@@ -1,15 +1,17 @@
 //! Smache's API, and ExDaas's form of it: JSON objects under keys.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use hyper::{Method, StatusCode};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use warp::reply::Response;
 
-use super::query::{Cmd, Query};
+use super::query::{CMD_PARAMS, Cmd, Query};
 use crate::cache::Cache;
 use crate::command::{Command, Condition, Delete, Put, Reply, Stored};
 use crate::entry::{Entry, Key};
@@ -34,8 +36,18 @@ enum Name<'a> {
     Id(Cow<'a, str>),
 }
 
-/// A body as it stands, before anything is made of it.
+/// What `/api` takes: with a key in the query, and with one in the body.
+const METHODS: &str = "GET, HEAD, POST, PUT, DELETE";
+const WITH_KEY_IN_QUERY: &str = "GET, HEAD, DELETE";
+const WITH_KEY_IN_BODY: &str = "POST, PUT";
+
+/// What `/api/cmd` takes.
+const CMD_METHODS: &str = "GET, HEAD, POST";
+
+/// A body as it stands, before anything is made of it. A member that is passed over is one that is
+/// misspelt, so that others are refused.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Posted<'a> {
     #[serde(borrow, default, deserialize_with = "even_null")]
     key: Option<&'a RawValue>,
@@ -43,6 +55,16 @@ struct Posted<'a> {
     id: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "even_null")]
     data: Option<&'a RawValue>,
+}
+
+/// The same of `/api/cmd`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked<'a> {
+    #[serde(borrow, default, deserialize_with = "even_null")]
+    key: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "even_null")]
+    id: Option<&'a RawValue>,
     #[serde(borrow, default)]
     cmd: Option<Cmd<'a>>,
 }
@@ -62,7 +84,7 @@ impl Api {
 
     /// `/api` by GET, which needs no body.
     pub(super) async fn get(&self, query: &str) -> Result<Response, Refusal> {
-        let name = Name::from_params(Params::new(query))?;
+        let name = Name::from_query(query)?;
         let key = name.to_key()?;
         let found = match find(&self.cache, &key).await? {
             // What is not JSON yet is made so, for which all of it has to be here.
@@ -98,12 +120,14 @@ impl Api {
         match parts.method {
             Method::GET | Method::HEAD => self.get(&parts.query).await,
             Method::POST | Method::PUT => {
+                Params::new(&parts.query).only(&[])?;
                 let bytes_max = self.cache.value_bytes_max() + HTTP_ENVELOPE_BYTES_MAX;
                 let body = read(parts.body, parts.content_length, bytes_max).await?;
-                self.post(&body.bytes).await
+                let answer = self.post(&body.bytes).await;
+                answer.map_err(|refusal| refusal.allowing(WITH_KEY_IN_QUERY))
             }
             Method::DELETE => self.delete(&parts.query).await,
-            _ => Err(Refusal::method("GET, HEAD, POST, PUT, DELETE")),
+            _ => Err(Refusal::method(METHODS)),
         }
     }
 
@@ -114,17 +138,29 @@ impl Api {
         B: Buf,
     {
         if ![Method::GET, Method::HEAD, Method::POST].contains(&parts.method) {
-            return Err(Refusal::method("GET, HEAD, POST"));
+            return Err(Refusal::method(CMD_METHODS));
         }
+        let others = if parts.method == Method::POST { "GET, HEAD" } else { "POST" };
+        self.ask(parts).await.map_err(|refusal| refusal.allowing(others))
+    }
+
+    async fn ask<S, B>(&self, parts: Parts<S>) -> Result<Response, Refusal>
+    where
+        S: Stream<Item = Result<B, warp::Error>> + Send,
+        B: Buf,
+    {
         let length = parts.content_length;
         let body = read(parts.body, length, HTTP_QUERY_BODY_BYTES_MAX).await?;
+        let params = Params::new(&parts.query);
         let (name, query) = if body.bytes.is_empty() {
-            let params = Params::new(&parts.query);
-            (Name::from_params(params)?, Query::from_params(params)?)
+            params.only(&CMD_PARAMS)?;
+            let name = Name::of_params(params.single("key")?, params.single("id")?)?;
+            (name, Query::from_params(params)?)
         } else {
-            let posted = Posted::parse(&body.bytes)?;
-            let name = posted.name()?.ok_or_else(key_missing)?;
-            let Some(cmd) = &posted.cmd else {
+            params.only(&[])?;
+            let asked: Asked<'_> = parse(&body.bytes, &["key", "id", "cmd"])?;
+            let name = Name::of_members(asked.key, asked.id)?.ok_or_else(key_missing)?;
+            let Some(cmd) = &asked.cmd else {
                 return Err(Refusal::bad_request(
                     "cmd is missing; allowed: {\"query\":…,\"keys\":…}",
                 ));
@@ -133,8 +169,8 @@ impl Api {
         };
         let entry = self.cache.get(&name.to_key()?).await?;
         let stored = entry.as_ref().map(json_of).transpose()?;
-        let values = query.answer(stored.as_ref().map(ValidJson::as_str))?;
-        Ok(raw_json(StatusCode::OK, format!("{{\"values\":[{values}]}}")))
+        let answer = query.answer(stored.as_ref().map(ValidJson::as_str))?;
+        Ok(raw_json(StatusCode::OK, answer))
     }
 
     async fn post(&self, body: &[u8]) -> Result<Response, Refusal> {
@@ -168,7 +204,7 @@ impl Api {
     }
 
     async fn delete(&self, query: &str) -> Result<Response, Refusal> {
-        let name = Name::from_params(Params::new(query))?;
+        let name = Name::from_query(query)?;
         let reply = self.cache.run_one(Delete { key: name.to_key()? }.into()).await?;
         let mut body = vec![];
         name.write(&mut body);
@@ -180,25 +216,16 @@ impl Api {
 
 impl<'a> Posted<'a> {
     fn parse(body: &'a [u8]) -> Result<Self, Refusal> {
-        // serde takes a list for a struct as well; the API does not.
-        if body.trim_ascii_start().first() != Some(&b'{') {
-            return Err(Refusal::bad_request("body is not a JSON object"));
-        }
-        serde_json::from_slice(body)
-            .map_err(|reason| Refusal::bad_request(format!("body is not valid JSON: {reason}")))
+        parse(body, &["key", "id", "data"])
     }
 
     /// Whom the body is about; `None` if the next id is asked for: there is no key, no id or a null
     /// one, and there is data.
     fn name(&self) -> Result<Option<Name<'a>>, Refusal> {
-        let name = match (self.key, self.id) {
-            (Some(_), Some(_)) => return Err(key_and_id()),
-            (Some(key), None) => Name::Key(name_of(key)?),
-            (None, Some(id)) if id.get() != "null" => Name::Id(name_of(id)?),
-            (None, _) if self.data.is_some() => return Ok(None),
-            (None, _) => return Err(key_missing()),
-        };
-        if name.is_nil() { Err(key_missing()) } else { Ok(Some(name)) }
+        match Name::of_members(self.key, self.id)? {
+            None if self.data.is_none() => Err(key_missing()),
+            name => Ok(name),
+        }
     }
 
     fn object(&self) -> Result<ValidJson<'a>, Refusal> {
@@ -211,14 +238,31 @@ impl<'a> Posted<'a> {
 }
 
 impl<'a> Name<'a> {
-    fn from_params(params: Params<'a>) -> Result<Self, Refusal> {
-        let name = match (params.single("key")?, params.single("id")?) {
-            (Some(_), Some(_)) => return Err(key_and_id()),
-            (Some(key), None) => Self::Key(key),
-            (None, Some(id)) => Self::Id(id),
-            (None, None) => return Err(key_missing()),
-        };
-        if name.is_nil() { Err(key_missing()) } else { Ok(name) }
+    fn from_query(query: &'a str) -> Result<Self, Refusal> {
+        let [key, id] = Params::new(query).pick(["key", "id"])?;
+        Self::of_params(key, id)
+    }
+
+    fn of_params(key: Option<Cow<'a, str>>, id: Option<Cow<'a, str>>) -> Result<Self, Refusal> {
+        match (key, id) {
+            (Some(_), Some(_)) => Err(key_and_id()),
+            (Some(key), None) => Self::Key(key).not_nil(),
+            (None, Some(id)) => Self::Id(id).not_nil(),
+            (None, None) => Err(key_missing()),
+        }
+    }
+
+    /// The name in the members of a body; `None` if there is no key, and no id or a null one.
+    fn of_members(
+        key: Option<&'a RawValue>,
+        id: Option<&'a RawValue>,
+    ) -> Result<Option<Self>, Refusal> {
+        match (key, id) {
+            (Some(_), Some(_)) => Err(key_and_id()),
+            (Some(key), None) => Self::Key(name_of(key)?).not_nil().map(Some),
+            (None, Some(id)) if id.get() != "null" => Self::Id(name_of(id)?).not_nil().map(Some),
+            (None, _) => Ok(None),
+        }
     }
 
     fn text(&self) -> &str {
@@ -226,9 +270,12 @@ impl<'a> Name<'a> {
         name
     }
 
-    /// Whether this is what Smache has always refused as a key.
-    fn is_nil(&self) -> bool {
-        matches!(self.text(), "" | "null")
+    /// Refuses what Smache has always refused as a key.
+    fn not_nil(self) -> Result<Self, Refusal> {
+        match self.text() {
+            "" | "null" => Err(key_missing()),
+            _ => Ok(self),
+        }
     }
 
     fn to_key(&self) -> Result<Key, Refusal> {
@@ -252,6 +299,27 @@ impl<'a> Name<'a> {
             }
         }
     }
+}
+
+/// A body whose members are of `members`.
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8], members: &[&str]) -> Result<T, Refusal> {
+    // serde takes a list for a struct as well; the API does not.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refusal::bad_request("body is not a JSON object"));
+    }
+    serde_json::from_slice(body).map_err(|reason| match unknown_in(body, members) {
+        Some(name) => Refusal::bad_request(format!(
+            "member {name:.40} is unknown; allowed: {}",
+            members.join(", ")
+        )),
+        None => Refusal::bad_request(format!("body is not valid JSON: {reason}")),
+    })
+}
+
+/// The first member of an object by name that is not among `members`; `None` if it is no object either.
+fn unknown_in(body: &[u8], members: &[&str]) -> Option<String> {
+    let object: BTreeMap<String, IgnoredAny> = serde_json::from_slice(body).ok()?;
+    object.into_keys().find(|name| !members.contains(&name.as_str()))
 }
 
 /// The key in a JSON value: a string, or an integer as its decimal string.
@@ -312,9 +380,11 @@ fn not_json() -> Refusal {
     )
 }
 
-/// The answer of Smache to a key that is no key, under the status it always had.
+/// The answer of Smache to a key that is no key, under the status it always had. That calls for the
+/// methods there are instead, which are those that have their key elsewhere.
 fn key_missing() -> Refusal {
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "key cannot be nil/null/empty")
+        .allowing(WITH_KEY_IN_BODY)
 }
 
 fn key_and_id() -> Refusal {

@@ -28,6 +28,7 @@ pub(super) enum Query {
 
 /// A query as it stands in a body.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Cmd<'a> {
     query: String,
     #[serde(borrow)]
@@ -35,6 +36,10 @@ pub(super) struct Cmd<'a> {
 }
 
 type Object<'a> = HashMap<String, &'a RawValue>;
+
+/// All parameters of a query and of what it is about.
+pub(super) const CMD_PARAMS: [&str; 6] =
+    ["key", "id", "cmd[query]", "cmd[keys][]", "cmd[keys][key]", "cmd[keys][by]"];
 
 const ONLY: &str = "ONLY";
 const FILTER_BOOL: &str = "FILTER_BOOL";
@@ -47,6 +52,7 @@ impl Query {
     /// 400 for another query, or keys that are not of its form.
     pub(super) fn from_body(cmd: &Cmd<'_>) -> Result<Self, Refusal> {
         #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
         struct ListAndField {
             key: String,
             by: String,
@@ -80,10 +86,12 @@ impl Query {
         };
         match query.as_ref() {
             ONLY => {
+                params.only(&CMD_PARAMS[..4])?;
                 let names = params.all("cmd[keys][]")?;
                 Self::only(names.into_iter().map(Cow::into_owned).collect())
             }
             FILTER_BOOL => {
+                params.only(&["key", "id", "cmd[query]", "cmd[keys][key]", "cmd[keys][by]"])?;
                 let key = params.single("cmd[keys][key]")?.ok_or_else(wrong_filter)?.to_string();
                 let by = params.single("cmd[keys][by]")?.ok_or_else(wrong_filter)?.to_string();
                 Ok(Self::FilterBool { key, by })
@@ -99,8 +107,8 @@ impl Query {
         Ok(Self::Only(names))
     }
 
-    /// The answer from a stored object, as the elements of a JSON array; `None` for an entry that is
-    /// absent, which has no member.
+    /// The answer from a stored object, as JSON; `None` for an entry that is absent, which has no
+    /// member.
     ///
     /// # Errors
     ///
@@ -113,13 +121,14 @@ impl Query {
                 return Err(Refusal::bad_request(format!("data cannot be queried: {reason}")));
             }
         };
-        let values = match self {
+        Ok(match self {
             Self::Only(names) => {
-                names.iter().map(|name| object.get(name).map_or("null", |raw| raw.get())).collect()
+                let value = |name: &String| object.get(name).map_or("null", |raw| raw.get());
+                let values: Vec<_> = names.iter().map(value).collect();
+                format!("{{\"values\":[{}]}}", values.join(","))
             }
-            Self::FilterBool { key, by } => filter(&object, key, by)?,
-        };
-        Ok(values.join(","))
+            Self::FilterBool { key, by } => format!("[{}]", filter(&object, key, by)?.join(",")),
+        })
     }
 }
 
@@ -166,18 +175,18 @@ mod tests {
     #[test]
     fn only_answers_in_the_order_asked_with_null_for_what_is_missing() {
         let only = query(r#"{"query":"ONLY","keys":["km","wheels","color"]}"#).unwrap();
-        assert_eq!(only.answer(Some(CAR)).unwrap(), r#"1.10,null,"blue""#);
-        assert_eq!(only.answer(None).unwrap(), "null,null,null");
+        assert_eq!(only.answer(Some(CAR)).unwrap(), r#"{"values":[1.10,null,"blue"]}"#);
+        assert_eq!(only.answer(None).unwrap(), r#"{"values":[null,null,null]}"#);
     }
 
     #[test]
-    fn filter_bool_answers_the_elements_that_are_truthy() {
+    fn filter_bool_answers_the_elements_that_are_truthy_and_nothing_around_them() {
         let filter = query(r#"{"query":"FILTER_BOOL","keys":{"key":"colors","by":"is_blue"}}"#);
         let filter = filter.unwrap();
-        let expected = r#"{"n":1,"is_blue":true},{"n":3,"is_blue":0}"#;
+        let expected = r#"[{"n":1,"is_blue":true},{"n":3,"is_blue":0}]"#;
         assert_eq!(filter.answer(Some(CAR)).unwrap(), expected);
-        assert_eq!(filter.answer(Some("{}")).unwrap(), "");
-        assert_eq!(filter.answer(None).unwrap(), "");
+        assert_eq!(filter.answer(Some("{}")).unwrap(), "[]");
+        assert_eq!(filter.answer(None).unwrap(), "[]");
         assert_eq!(filter.answer(Some(r#"{"colors":1}"#)).unwrap_err().status, 400);
     }
 
@@ -189,6 +198,13 @@ mod tests {
         let filter = "cmd[query]=FILTER_BOOL&cmd[keys][key]=colors&cmd[keys][by]=is_blue";
         let body = query(r#"{"query":"FILTER_BOOL","keys":{"key":"colors","by":"is_blue"}}"#);
         assert_eq!(Query::from_params(Params::new(filter)), body);
+        for (query, unknown) in [
+            ("cmd[query]=ONLY&cmd[keys][]=a&cmd[keys][by]=b", "cmd[keys][by]"),
+            ("cmd[query]=FILTER_BOOL&cmd[keys][]=a", "cmd[keys][]"),
+        ] {
+            let refusal = Query::from_params(Params::new(query)).unwrap_err();
+            assert!(refusal.message.starts_with(&format!("parameter {unknown} is unknown")));
+        }
     }
 
     #[test]
@@ -201,6 +217,7 @@ mod tests {
             r#"{"query":"ONLY","keys":[1]}"#,
             r#"{"query":"FILTER_BOOL","keys":["a","b"]}"#,
             r#"{"query":"FILTER_BOOL","keys":{"key":"a"}}"#,
+            r#"{"query":"FILTER_BOOL","keys":{"key":"a","by":"b","not":"c"}}"#,
         ] {
             let refusal = query(cmd).unwrap_err();
             assert_eq!(refusal.status, 400, "{cmd}");

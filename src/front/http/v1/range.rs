@@ -2,6 +2,8 @@
 
 use hyper::header::HeaderValue;
 
+use crate::front::http::serve::Cursor;
+
 /// The bytes from `first` to `last`, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Range {
@@ -24,15 +26,14 @@ pub(super) enum Ranged {
 impl Range {
     /// What `header` asks of a value of `length` bytes.
     pub(super) fn read(header: &HeaderValue, length: usize) -> Ranged {
-        let text = header.to_str().ok().and_then(|text| text.strip_prefix("bytes="));
-        let Some((first, last)) = text.and_then(|text| text.trim().split_once('-')) else {
-            return Ranged::Whole;
-        };
-        let (first, last) = match (number(first), number(last)) {
-            (Some(Some(first)), Some(None)) => (first, usize::MAX),
-            (Some(Some(first)), Some(Some(last))) if first <= last => (first, last),
-            (Some(None), Some(Some(0))) => return Ranged::Outside,
-            (Some(None), Some(Some(suffix))) => (length.saturating_sub(suffix), usize::MAX),
+        let Some((first, last)) = one_part(header) else { return Ranged::Whole };
+        let (first, last) = match (first, last) {
+            (Some(first), None) => (first, usize::MAX),
+            (Some(first), Some(last)) if first <= last => (first, last),
+            (None, Some(0)) => return Ranged::Outside,
+            // Of nothing, all is the end, too, and there is no way to name it.
+            (None, Some(_)) if length == 0 => return Ranged::Whole,
+            (None, Some(suffix)) => (length.saturating_sub(suffix), usize::MAX),
             _ => return Ranged::Whole,
         };
         match first < length {
@@ -42,16 +43,26 @@ impl Range {
     }
 }
 
-/// A number, or nothing where there is none; `None` for anything else.
-fn number(text: &str) -> Option<Option<usize>> {
-    match text.as_bytes() {
-        [] => Some(None),
-        // A number too large for us is past the end of every value.
-        digits if digits.iter().all(u8::is_ascii_digit) => {
-            Some(Some(text.parse().unwrap_or(usize::MAX)))
-        }
+/// Both numbers of the only part in a header, where they are; `None` for any other header.
+fn one_part(header: &HeaderValue) -> Option<(Option<usize>, Option<usize>)> {
+    let mut text = Cursor::new(header);
+    let is_bytes = text.token()?.eq_ignore_ascii_case(b"bytes") && text.eat(b'=');
+    let mut parts = vec![];
+    text.list(&mut parts, |part| {
+        let first = number(part.digits());
+        part.eat(b'-').then(|| (first, number(part.digits())))
+    })
+    .ok()?;
+    match parts[..] {
+        [part] if is_bytes => Some(part),
         _ => None,
     }
+}
+
+fn number(digits: &[u8]) -> Option<usize> {
+    let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.is_empty())?;
+    // A number too large for us is past the end of every value.
+    Some(digits.parse().unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]
@@ -75,6 +86,7 @@ mod tests {
         assert_eq!(read("bytes=-3", 10), part(7, 9));
         assert_eq!(read("bytes=-99", 10), part(0, 9));
         assert_eq!(read("bytes=0-99999999999999999999999", 10), part(0, 9));
+        assert_eq!(read("Bytes= ,2-5\t,", 10), part(2, 5));
     }
 
     #[test]
@@ -82,11 +94,24 @@ mod tests {
         assert_eq!(read("bytes=10-", 10), Ranged::Outside);
         assert_eq!(read("bytes=-0", 10), Ranged::Outside);
         assert_eq!(read("bytes=0-", 0), Ranged::Outside);
+        assert_eq!(read("bytes=-1", 0), Ranged::Whole);
     }
 
     #[test]
     fn what_is_not_one_part_of_bytes_is_passed_over() {
-        for text in ["bytes=5-2", "bytes=", "bytes=a-b", "bytes=0-1,3-4", "lines=0-1", "bytes=-"] {
+        for text in [
+            "bytes=5-2",
+            "bytes=",
+            "bytes=a-b",
+            "bytes=0-1,3-4",
+            "lines=0-1",
+            "bytes=-",
+            "bytes =0-1",
+            "bytes=0 -1",
+            "bytes=0-1 2",
+            "bytes=0-1;",
+            "bytes",
+        ] {
             assert_eq!(read(text, 10), Ranged::Whole, "{text}");
         }
     }

@@ -1,0 +1,249 @@
+//! How long a value lives: what a client says of it, and what caches on the way are told.
+
+use std::time::{Duration, SystemTime};
+
+use hyper::header::{AGE, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED};
+
+use crate::clock;
+use crate::entry::{Entry, Millis, Version};
+use crate::front::http::serve::{Directive, Malformed, Params, Refusal, directives};
+use crate::limits::{HTTP_DATE_MAX, TTL_MAX};
+
+/// A value without an end may be kept, and must be asked for each time: it may be replaced any time.
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// How long a value is to live: what `ttl` says, else `Cache-Control: max-age`, else for ever.
+///
+/// # Errors
+///
+/// 400 for a time that is none, and for a `Cache-Control` that is malformed: it might be a limit, and
+/// nothing is kept for ever by mistake.
+pub(super) fn asked(params: Params<'_>, headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
+    let [ttl] = params.pick(["ttl"])?;
+    let max_age = max_age(headers)?;
+    let Some(ttl) = ttl else { return Ok(max_age) };
+    let allowed = "1500ms, 30s, 5m, 2h, 1d or seconds, from 1ms to";
+    let wrong = || wrong("ttl", &ttl, allowed);
+    duration_of(&ttl).filter(is_allowed).map(Some).ok_or_else(wrong)
+}
+
+/// `max-age`, in seconds (RFC 9111, 5.2.2.1).
+fn max_age(headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
+    let directives = directives(headers, &CACHE_CONTROL).map_err(|Malformed| {
+        let message = "the header cache-control is malformed; allowed: name, name=value, …";
+        Refusal::bad_request(message)
+    })?;
+    let mut named = directives.iter().filter(|directive| directive.is("max-age"));
+    let (first, more) = (named.next(), named.next());
+    if more.is_some() {
+        return Err(Refusal::bad_request("max-age is given twice; allowed: once"));
+    }
+    if let Some(directive) = first {
+        return seconds(directive).map(Some);
+    }
+    // A limit for caches on the way, and none for this one: what is meant is not known.
+    match directives.iter().any(|directive| directive.is("s-maxage")) {
+        true => Err(Refusal::bad_request("s-maxage is given alone; allowed: max-age with it")),
+        false => Ok(None),
+    }
+}
+
+fn seconds(directive: &Directive<'_>) -> Result<Duration, Refusal> {
+    let text = String::from_utf8_lossy(directive.value.as_deref().unwrap_or_default());
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = text.parse().ok().filter(|_| is_number).map(Duration::from_secs);
+    seconds.filter(is_allowed).ok_or_else(|| wrong("max-age", &text, "seconds, from 1 to"))
+}
+
+fn is_allowed(ttl: &Duration) -> bool {
+    (Duration::from_millis(1)..=TTL_MAX).contains(ttl)
+}
+
+fn wrong(name: &str, text: &str, allowed: &str) -> Refusal {
+    let max = match name {
+        "ttl" => format!("{}d", TTL_MAX.as_secs() / 86_400),
+        _ => TTL_MAX.as_secs().to_string(),
+    };
+    Refusal::bad_request(format!("{name} is {text:.40}; allowed: {allowed} {max}"))
+}
+
+/// A number with one of the units of the contract; without one it is seconds.
+fn duration_of(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" | "" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(unit_ms).map(Duration::from_millis)
+}
+
+/// What caches on the way are told of an entry: its age, and how long it may be kept.
+pub(super) fn tell(entry: &Entry, now: Millis, headers: &mut HeaderMap) {
+    // By the clock that its version was given by.
+    let age_ms = clock::cluster(now).left(entry.version.millis());
+    headers.insert(AGE, HeaderValue::from(age_ms / 1_000));
+    let kept = entry.expires_at.and_then(|end| max_age_of(age_ms, end.left(now)));
+    headers.insert(CACHE_CONTROL, kept.unwrap_or(NO_CACHE));
+}
+
+/// The whole lifetime of what is so old and has so much left: a cache takes the age off by itself (RFC
+/// 9111, 4.2). It is rounded, as the time a write takes is off the time that was asked for.
+fn max_age_of(age_ms: u64, left_ms: u64) -> Option<HeaderValue> {
+    let lifetime_s = age_ms.saturating_add(left_ms).saturating_add(499) / 1_000;
+    HeaderValue::try_from(format!("max-age={lifetime_s}")).ok()
+}
+
+/// A version as an entity tag.
+pub(super) fn etag_of(version: Version) -> HeaderValue {
+    // Hexadecimal digits in quotes are always a header.
+    HeaderValue::try_from(format!("\"{version}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+/// When a version was written, to the second, by the cluster's time: the same on every node.
+pub(super) fn modified(version: Version) -> SystemTime {
+    let millis = version.millis().0.min(HTTP_DATE_MAX);
+    SystemTime::UNIX_EPOCH + Duration::from_secs(millis / 1_000)
+}
+
+/// The same as a field. It is never later than the answer (RFC 9110, 8.8.2.1), whatever this node's clock
+/// shows.
+pub(super) fn last_modified(version: Version, now: Millis) -> Option<(HeaderName, HeaderValue)> {
+    let today = SystemTime::UNIX_EPOCH + Duration::from_millis(now.0.min(HTTP_DATE_MAX));
+    let date = httpdate::fmt_http_date(modified(version).min(today));
+    HeaderValue::try_from(date).ok().map(|date| (LAST_MODIFIED, date))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ttl(query: &str, fields: &[&str]) -> Result<Option<u64>, String> {
+        let fields = fields
+            .iter()
+            .map(|field| (CACHE_CONTROL, HeaderValue::from_bytes(field.as_bytes()).unwrap()));
+        let mut headers = HeaderMap::new();
+        fields.for_each(|(name, value)| {
+            headers.append(name, value);
+        });
+        let asked = asked(Params::new(query), &headers).map_err(|refusal| refusal.message)?;
+        Ok(asked.map(|ttl| u64::try_from(ttl.as_millis()).unwrap()))
+    }
+
+    #[test]
+    fn durations_have_the_units_of_the_contract() {
+        for (text, ms) in [
+            ("1500ms", 1_500),
+            ("30s", 30_000),
+            ("5m", 300_000),
+            ("2h", 7_200_000),
+            ("1d", 86_400_000),
+            ("7", 7_000),
+        ] {
+            assert_eq!(duration_of(text), Some(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["", "s", "-1", "1.5s", "1w", "1 s", "99999999999999999999"] {
+            assert_eq!(duration_of(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn max_age_is_seconds_as_a_token_or_quoted() {
+        for field in
+            ["max-age=30", "Max-Age=\"30\"", "public,max-age=30", "x=\"a, max-age=5\", max-age=30"]
+        {
+            assert_eq!(ttl("", &[field]), Ok(Some(30_000)), "{field}");
+        }
+        assert_eq!(ttl("", &["public", "max-age=30"]), Ok(Some(30_000)));
+        for field in ["", "public", "x=\"a, max-age=5\"", "no-cache", "max-stale=3"] {
+            assert_eq!(ttl("", &[field]), Ok(None), "{field}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_of_max_age_is_refused_and_nothing_lives_for_ever_by_mistake() {
+        for field in [
+            "max-age",
+            "max-age=",
+            "max-age=\"\"",
+            "max-age =30",
+            "max-age= 30",
+            "max-age=5m",
+            "max-age=30ms",
+            "max-age=+5",
+            "max-age=-5",
+            "max-age=1.5",
+            "max-age=0",
+            "max-age=x",
+            "max-age=99999999999999999999",
+            "max-age=30 public",
+            "max-age=30, max-age=60",
+            "max-age=\"30",
+            "max-age:30",
+            "s-maxage=30",
+        ] {
+            let message = ttl("", &[field]).unwrap_err();
+            assert!(message.contains("allowed:"), "{field}: {message}");
+            assert!(ttl("ttl=30s", &[field]).is_err(), "{field}");
+        }
+        assert_eq!(
+            ttl("", &["max-age=5m"]).unwrap_err(),
+            "max-age is 5m; allowed: seconds, from 1 to 315360000"
+        );
+        assert!(ttl("ttl=soon", &[]).unwrap_err().starts_with("ttl is soon; allowed: 1500ms"));
+    }
+
+    #[test]
+    fn a_ttl_in_the_query_counts_more_than_one_in_a_field() {
+        assert_eq!(ttl("ttl=1500ms", &["max-age=30"]), Ok(Some(1_500)));
+        assert_eq!(ttl("tll=5s", &[]).unwrap_err(), "parameter tll is unknown; allowed: ttl");
+    }
+
+    #[test]
+    fn a_lifetime_is_whole_however_old_the_value_is() {
+        for (age_ms, left_ms, max_age) in [
+            (0, 30_000, "max-age=30"),
+            (0, 29_980, "max-age=30"),
+            (14_300, 15_650, "max-age=30"),
+            (0, 1_500, "max-age=1"),
+            (0, 300, "max-age=0"),
+        ] {
+            assert_eq!(max_age_of(age_ms, left_ms).unwrap(), max_age);
+        }
+    }
+
+    #[test]
+    fn a_value_is_modified_when_it_was_written_and_never_later_than_now() {
+        let then = Version::at(Millis(784_111_777_900));
+        let shown = |now| last_modified(then, Millis(now)).unwrap().1;
+        assert_eq!(shown(784_111_800_000), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(shown(784_111_770_000), "Sun, 06 Nov 1994 08:49:30 GMT");
+        assert_eq!(
+            last_modified(Version(u64::MAX), Millis(u64::MAX)).unwrap().1,
+            "Fri, 31 Dec 9999 23:59:59 GMT"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_field_and_no_query_makes_the_parser_panic(query in "[ -~]{0,40}", field in "[ -~]{0,60}") {
+            let _ = ttl(&query, &[&field]);
+        }
+
+        #[test]
+        fn whatever_names_a_max_age_is_a_limit_or_is_refused(field in "(a=\"[a-z ,]{0,3}\"?, ?)?max-age[ =\"0-9a-z,]{0,6}") {
+            prop_assume!(!field.contains("max-agea") && !field.starts_with("a=\""));
+            let is_named = |at: usize| field[at..].bytes().next().is_none_or(|b| !b.is_ascii_alphanumeric());
+            if field.find("max-age").is_some_and(|at| is_named(at + 7)) {
+                prop_assert_ne!(ttl("", &[&field]), Ok(None), "{}", field);
+            }
+        }
+    }
+}
