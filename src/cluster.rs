@@ -16,6 +16,7 @@ mod report;
 mod sight;
 mod task;
 mod time;
+mod window;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
