@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::oneshot;
+use tracing::warn;
 
 use crate::clock::Pulse;
 use crate::command::{Command, Reply};
@@ -56,6 +57,7 @@ struct Counts {
     hits: Counter,
     misses: Counter,
     writes: Counter,
+    oversize: Counter,
 }
 
 /// What a shard has done and holds.
@@ -73,6 +75,8 @@ pub struct ShardStats {
     pub misses: u64,
     /// Writes that changed something.
     pub writes: u64,
+    /// Entries of other nodes that were dropped when they came, as they are too large for this table.
+    pub oversize: u64,
 }
 
 impl Shard {
@@ -304,6 +308,7 @@ impl Shard {
             hits: counts.hits.total(),
             misses: counts.misses.total(),
             writes: counts.writes.total(),
+            oversize: counts.oversize.total(),
         }
     }
 }
@@ -316,6 +321,14 @@ impl Counts {
 
     fn wrote(&self) {
         self.writes.count();
+    }
+
+    /// Notes that an entry was dropped when it came from another node.
+    fn too_large(&self, bytes: usize) {
+        if self.oversize.total() == 0 {
+            warn!(bytes, "an entry of another node is too large for this one: such are dropped");
+        }
+        self.oversize.count();
     }
 }
 
@@ -330,6 +343,7 @@ mod tests {
     use crate::command::{Condition, Delete, Get, NextId, Put, Stored};
     use crate::entry::MediaType;
     use crate::ids::IdRange;
+    use crate::record::NewEntry;
     use crate::supervision::Supervisor;
     use crate::table::TableConfig;
 
@@ -486,6 +500,16 @@ mod tests {
         assert_eq!(shard.transfer(vec![merge]).await[0], Ok(false));
         assert_eq!(shard.transfer(vec![forget]).await[0], Err(Error::NotHere { slot: slot.0 }));
         assert_eq!(shard.record(&key(1)), Some(known));
+    }
+
+    #[tokio::test]
+    async fn an_entry_of_another_node_that_is_too_large_here_is_dropped_and_counted() {
+        let (shard, _supervisor) = start().await;
+        shard.write_one(put(1)).await.unwrap();
+        let later = Version(shard.version().0 + 1);
+        let large = Record::new(&key(1), &NewEntry::of(&vec![0; 1 << 23]), later).unwrap();
+        assert_eq!(shard.transfer(vec![Transfer::TakeOver(large)]).await, [Ok(true)]);
+        assert_eq!((shard.get(&key(1), NOW), shard.stats().oversize), (None, 1));
     }
 
     #[tokio::test]

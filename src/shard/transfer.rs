@@ -72,6 +72,7 @@ fn take_over(turn: &mut Turn<'_>, record: &Record) -> bool {
         table::Merge::Older => false,
         table::Merge::TooLarge => {
             // As good as evicted at once, with what it would have replaced.
+            turn.counts.too_large(record.as_bytes().len());
             turn.writer.delete(&record.key(), turn.now);
             true
         }
