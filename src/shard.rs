@@ -134,6 +134,12 @@ impl Shard {
         self.inner.reader.record(key)
     }
 
+    /// Whether something is known of `key`, if only that it was deleted or has ended.
+    #[must_use]
+    pub fn knows(&self, key: &Key, now: Millis) -> bool {
+        self.inner.reader.knows(key, now)
+    }
+
     /// How many keys of a slot something is known of, with tombstones and what has ended.
     #[must_use]
     pub fn records(&self, slot: Slot) -> u64 {
@@ -480,7 +486,7 @@ mod tests {
         let known = shard.record(&key(1)).unwrap();
         let merge = Transfer::TakeOver(known.clone());
         assert_eq!(shard.transfer(vec![merge]).await[0], Err(Error::NotHere { slot: slot.0 }));
-        let forget = Transfer::Forget(key(1), known.version());
+        let forget = forget(&known, 0);
         assert_eq!(shard.transfer(vec![forget]).await[0], Ok(true));
         assert_eq!(shard.record(&key(1)), None);
     }
@@ -492,7 +498,7 @@ mod tests {
         assert!(shard.write_one(put(1)).await.is_ok());
         let known = shard.record(&key(1)).unwrap();
         gate.set_all([(slot, Passage::default())]);
-        let forget = Transfer::Forget(key(1), known.version());
+        let forget = forget(&known, 0);
         shard.transfer(vec![forget.clone()]).await;
         gate.set_all([(slot, Passage { serves: true, is_ours: true, ..Passage::default() })]);
         let merge = Transfer::TakeOver(known.clone());
@@ -542,6 +548,29 @@ mod tests {
         assert_eq!(shard.record(&key(1)), tombstone);
         assert_eq!(shard.stats(), before);
         assert_eq!((before.table.entries, shard.record(&key(1_000))), (100, None));
+    }
+
+    fn forget(known: &Record, openings: u32) -> Transfer {
+        let (key, version) = (known.key(), known.version());
+        Transfer::Forget { key, version, openings: Some(openings) }
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_before_a_slot_came_back_is_not_forgotten_when_it_goes_again() {
+        let (shard, _supervisor, gate) = start_gated().await;
+        let slot = key(1).slot();
+        shard.write_one(put(1)).await.unwrap();
+        let known = shard.record(&key(1)).unwrap();
+        gate.set_all([(slot, Passage::default())]);
+        let sent = gate.openings(slot);
+        gate.set_all([(slot, Passage { serves: true, is_ours: true, ..Passage::default() })]);
+        // Whoever took it sends it back, hears that it is here, and forgets it.
+        let back = Transfer::TakeOver(known.clone());
+        assert_eq!(shard.transfer(vec![back]).await, [Ok(false)]);
+        gate.set_all([(slot, Passage::default())]);
+        let not_here = Err(Error::NotHere { slot: slot.0 });
+        assert_eq!(shard.transfer(vec![forget(&known, sent)]).await, [not_here]);
+        assert_eq!(shard.transfer(vec![forget(&known, gate.openings(slot))]).await, [Ok(true)]);
     }
 
     /// The deletion of a key that is known elsewhere only, and is older there.

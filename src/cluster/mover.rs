@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::task::{JoinSet, yield_now};
+use tokio::task::{JoinError, JoinSet, yield_now};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
@@ -168,6 +168,8 @@ struct Chunk {
 struct Sent {
     to: NodeId,
     entries: Vec<Record>,
+    /// How often the slot of each had been opened here when it was sent.
+    openings: Vec<u32>,
     outcomes: Vec<PushOutcome>,
     /// How long it took.
     trip: Duration,
@@ -224,6 +226,7 @@ impl Pass {
                 self.add(record, routes).await;
             }
             cursor = step.next;
+            self.settle_what_is_there().await;
             // What has come in addition may be for a peer that is idle now.
             self.is_cut_short = self.shared.handoff().has_fresh_residue();
             yield_now().await;
@@ -254,6 +257,8 @@ impl Pass {
             has_more = self.settle_one().await;
         }
         self.windows.entry(to.clone()).or_default().sent();
+        let gate = &self.shared.gate;
+        let openings = entries.iter().map(|record| gate.openings(record.slot())).collect();
         self.under_way.spawn(async move {
             let began = Instant::now();
             let outcomes = match link.push(entries.clone()).await {
@@ -264,17 +269,29 @@ impl Pass {
                     vec![]
                 }
             };
-            Sent { to, entries, outcomes, trip: began.elapsed() }
+            Sent { to, entries, openings, outcomes, trip: began.elapsed() }
         });
     }
 
     /// Waits for a chunk and forgets what was taken of it; whether there was one.
     async fn settle_one(&mut self) -> bool {
         let Some(sent) = self.under_way.join_next().await else { return false };
+        self.settle(sent).await;
+        true
+    }
+
+    /// Forgets what was taken by now.
+    async fn settle_what_is_there(&mut self) {
+        while let Some(sent) = self.under_way.try_join_next() {
+            self.settle(sent).await;
+        }
+    }
+
+    async fn settle(&mut self, sent: Result<Sent, JoinError>) {
         // A task that panicked has not said what became of its entries: the next pass finds them.
-        let Ok(Sent { to, entries, outcomes, trip }) = sent else {
+        let Ok(Sent { to, entries, openings, outcomes, trip }) = sent else {
             self.left = self.slots.clone();
-            return true;
+            return;
         };
         let window = self.windows.entry(to).or_default();
         match outcomes.is_empty() {
@@ -283,11 +300,12 @@ impl Pass {
         }
         let mut taken = Vec::with_capacity(entries.len());
         let mut outcomes = outcomes.into_iter();
-        for record in entries {
+        for (record, openings) in entries.into_iter().zip(openings) {
             let slot = record.slot();
             match outcomes.next() {
                 Some(PushOutcome::Taken | PushOutcome::Older) => {
-                    taken.push(Transfer::Forget(record.key(), record.version()));
+                    let (key, version) = (record.key(), record.version());
+                    taken.push(Transfer::Forget { key, version, openings: Some(openings) });
                 }
                 Some(PushOutcome::Refused(_)) | None => {
                     self.kept += 1;
@@ -304,7 +322,6 @@ impl Pass {
                 self.left.insert(slot);
             }
         }
-        true
     }
 }
 
