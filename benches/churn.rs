@@ -51,6 +51,7 @@ fn main() {
     for section in words {
         match &*section {
             "join" => join(number("ROUNDS", 50), number("ENTRIES", 1_000_000)),
+            "far" => far(number("ROUNDS", 5), number("ENTRIES", 1_000_000)),
             "crash" => crash(number("ROUNDS", 20)),
             "hang" => hang(number("ROUNDS", 5)),
             "rolling" => rolling(),
@@ -213,6 +214,50 @@ fn join(rounds: usize, entries: usize) {
     rates.sort_by(f64::total_cmp);
     row("entries moved per second (median round)", format!("{:.0}", rates[rates.len() / 2]), "");
     row("join, median and max", format!("{}, {}", ms(&joins, 0.5), ms(&joins, 1.0)), "");
+    row("drain, median and max", format!("{}, {}", ms(&drains, 0.5), ms(&drains, 1.0)), "");
+}
+
+/// Milliseconds between any two nodes of `far`, each way.
+const FAR: &str = "20ms";
+
+fn far(rounds: usize, entries: usize) {
+    println!(
+        "\n== {rounds} rounds of: a node {FAR} away from two others hands over its share of {entries} \
+         entries"
+    );
+    let [a, b] = cluster(["a", "b"], "512MiB");
+    let bad = pipelined(
+        &[&a, &b],
+        entries,
+        |n| post(&format!("fill-{n}"), n),
+        |_, answer| answer.status == 200,
+    );
+    assert_eq!(bad, 0, "not all entries were written");
+    let (mut drains, mut rates, mut lost) = (vec![], vec![], 0);
+    for round in 0..rounds {
+        let mut c = start("c", &[&a.addr], "512MiB");
+        settled(&[&a, &b, &c]);
+        for (at, of) in [(&a, &b), (&a, &c), (&b, &a), (&b, &c), (&c, &a), (&c, &b)] {
+            at.disturb(of, FAR);
+        }
+        let moved = c.entries();
+        let draining = Instant::now();
+        c.signal(Signal::TERM);
+        assert!(c.wait().0.success());
+        drains.push(draining.elapsed());
+        rates.push(moved as f64 / draining.elapsed().as_secs_f64());
+        for (at, of) in [(&a, &b), (&b, &a), (&a, &c), (&b, &c)] {
+            at.disturb(of, "heal");
+        }
+        settled(&[&a, &b]);
+        lost += entries.saturating_sub((a.entries() + b.entries()) as usize);
+        eprint!("\rround {} of {rounds}: {moved} entries moved ", round + 1);
+    }
+    eprintln!();
+    row("entries fewer than before, over all rounds", lost, "goal 0");
+    rates.sort_by(f64::total_cmp);
+    let goal = "goal >= 100,000";
+    row("entries moved per second (median round)", format!("{:.0}", rates[rates.len() / 2]), goal);
     row("drain, median and max", format!("{}, {}", ms(&drains, 0.5), ms(&drains, 1.0)), "");
 }
 

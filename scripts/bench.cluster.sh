@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures a cluster of real nodes as its users meet it while nodes come, go, fail and hang:
-#   scripts/bench.cluster.sh [remote] [join] [crash] [hang] [rolling] [replace] [busy]
+#   scripts/bench.cluster.sh [remote] [join] [far] [crash] [hang] [rolling] [replace] [busy]
 # Without a word it does all of them, which takes a quarter of an hour. ROUNDS is how often each is
 # done, ENTRIES how many entries there are while nodes join, BUSY for how many seconds the processors
 # are kept busy. Absolute times depend on the machine; `remote` is a ratio within one run.
@@ -112,14 +112,14 @@ bench_remote() {
 
 churn() { cargo bench --locked --quiet --bench churn -- "$1"; }
 
-[ $# -gt 0 ] || set -- remote join crash hang rolling replace busy
+[ $# -gt 0 ] || set -- remote join far crash hang rolling replace busy
 cargo build --locked --release --quiet
 for section in "$@"; do
     case $section in
         remote) bench_remote ;;
-        join | crash | hang | rolling | replace | busy) churn "$section" ;;
+        join | far | crash | hang | rolling | replace | busy) churn "$section" ;;
         *)
-            echo "unknown section $section; allowed: remote join crash hang rolling replace busy" >&2
+            echo "unknown section $section; allowed: remote join far crash hang rolling replace busy" >&2
             exit 2
             ;;
     esac

@@ -16,6 +16,7 @@ mod report;
 mod sight;
 mod task;
 mod time;
+mod window;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -126,6 +127,8 @@ struct Holdings {
     moving: AtomicU64,
     /// Passes of the mover, ever.
     passes: AtomicU64,
+    /// Whether nothing is served any more, as this node goes.
+    has_closed: AtomicBool,
     /// Told whenever this node holds less of what is not its own.
     progress: Notify,
 }
@@ -213,6 +216,7 @@ impl Cluster {
     /// [`LeftBehind`]: what is here then is lost.
     pub async fn hand_over(&self) -> Result<(), LeftBehind> {
         let began = Instant::now();
+        let was_done = self.shared.handoff().is_done();
         self.shared.membership.is_leaving.store(true, Ordering::Relaxed);
         self.shared.wake_discovery();
         let (stall, end) = match self.shared.drain_timeout {
@@ -227,12 +231,32 @@ impl Cluster {
         }
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         if self.shared.has_handed_over() {
-            info!(took_ms, "handed everything over");
+            if self.shared.has_taker() && !was_done {
+                info!(took_ms, "handed everything over");
+            }
             return Ok(());
         }
         let left = self.shared.left_behind();
         warn!(entries = left.entries, slots = left.slots, took_ms, "leaving with what nobody took");
         Err(left)
+    }
+
+    /// Hands over what has come since everything was handed over, or since there was nobody to take it:
+    /// nodes that were taken for dead may have come back, and sent what they had. Nothing is served from
+    /// then on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::hand_over`].
+    pub async fn hand_over_the_rest(&self) -> Result<(), LeftBehind> {
+        self.hand_over().await?;
+        self.shared.holdings.has_closed.store(true, Ordering::Relaxed);
+        self.shared.gate.lease_until(Millis(0));
+        for shard in self.shared.router.shards() {
+            // What does not answer takes nothing in either.
+            drop(shard.barrier().await);
+        }
+        self.hand_over().await
     }
 
     /// Where a cluster may be that this node waits to find, and what came of looking there; `None` if
@@ -296,7 +320,8 @@ impl Cluster {
                 Response::Fetched(keys.iter().map(|key| shared.router.record_here(key)).collect())
             }
             Request::Took(taken) => {
-                let forget = |(key, version)| Transfer::Forget(key, version);
+                // It was said before what the same node said of the slot later.
+                let forget = |(key, version)| Transfer::Forget { key, version, openings: None };
                 let outcomes = shared.router.transfer(taken.into_iter().map(forget).collect());
                 // What is held here again is not forgotten, and that is right.
                 drop(outcomes.await);
@@ -354,6 +379,7 @@ impl Holdings {
             claims: Arc::new(Semaphore::new(CLAIMS_WAITING_MAX)),
             moving: AtomicU64::new(0),
             passes: AtomicU64::new(0),
+            has_closed: AtomicBool::new(false),
             progress: Notify::new(),
         }
     }

@@ -321,8 +321,25 @@ pub const MOVE_CHUNK_ENTRIES: usize = 128;
 /// Bytes of keys and values moved in one message, but for a single larger one.
 pub const MOVE_CHUNK_BYTES: usize = 32 * 1024;
 
-/// Such messages that are not acknowledged yet, to all peers together.
-pub const MOVE_CHUNKS_IN_FLIGHT: usize = 2;
+/// Such messages that are not acknowledged yet by one peer, where its work is all they wait for: enough
+/// to keep both sides busy.
+pub const MOVE_WINDOW_MIN: usize = 2;
+
+/// The same, however long the way is: 16,384 entries or 4 MiB, a third of a million entries a second
+/// over 50 ms.
+pub const MOVE_WINDOW_MAX: usize = 128;
+
+/// How much more or less there may be for each that was answered: an eighth for each trip.
+pub const MOVE_WINDOW_STEP: f64 = 0.125;
+
+/// Trips of such messages after which those before them are not remembered.
+pub const MOVE_TRIPS_KNOWN: usize = 1_024;
+
+/// How much longer than the way a trip may be for one more message to be sent.
+pub const MOVE_TRIP_MIN: f64 = 1.25;
+
+/// Where a trip is longer than that, one less is.
+pub const MOVE_TRIP_MAX: f64 = 1.5;
 
 /// Pause between two passes over what is to be moved; it doubles while nothing of it is taken.
 pub const MOVE_PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -345,6 +362,8 @@ pub const LEFT_TIMEOUT: Duration = Duration::from_millis(500);
 
 // A lease outlives many looks, and ends before others may have replaced a node that was stopped.
 const _: () = assert!(10 * HANDOFF_TICK.as_millis() < LEASE.as_millis());
+// A peer answers what moves and what is asked beside it.
+const _: () = assert!(2 * MOVE_WINDOW_MAX <= PEER_REQUESTS_MAX);
 const _: () = assert!(LEASE.as_millis() < DEAD_AFTER_REFUSED.as_millis() * 2);
 // Others count from its last heartbeat, which may have been almost due, and by clocks that go faster.
 const _: () = assert!(
@@ -437,8 +456,8 @@ pub const LINK_ASKS_MAX: usize = 16;
 /// Questions about keys a link has under way.
 pub const LINK_FETCHES_MAX: usize = 1_024;
 
-/// Messages with what moves that a link has under way: enough to keep both sides busy.
-pub const LINK_PUSHES_MAX: usize = 2;
+/// Messages with what moves that a link has under way.
+pub const LINK_PUSHES_MAX: usize = MOVE_WINDOW_MAX;
 
 /// Pause in which commands that wait go before what moves.
 pub const LINK_PUSH_PAUSE: Duration = Duration::from_millis(1);
@@ -509,6 +528,9 @@ pub const PEER_KEEPALIVE: Duration = Duration::from_secs(1);
 
 /// Buffer of a connection to a peer for what comes in, in bytes: several frames with one read.
 pub const PEER_READ_BYTES: usize = 64 * 1024;
+
+/// Bytes held back of one connection that is delayed for a test: 20 ms of 3 Gbit/s.
+pub const PEER_DELAYED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What happened to sessions and was not looked at yet, at most; who misses some looks at all of them.
 pub const PEER_EVENTS_MAX: usize = 1_024;

@@ -12,6 +12,8 @@ pub const WRITES: &str = "smache_writes";
 pub const EVICTIONS: &str = "smache_evictions";
 /// Entries removed because they had ended.
 pub const EXPIRATIONS: &str = "smache_expirations";
+/// Entries of other nodes dropped when they came, as they are too large for this one.
+pub const OVERSIZE: &str = "smache_entries_oversize";
 /// Entries held, by shard.
 pub const ENTRIES: &str = "smache_entries";
 /// Bytes counted against the memory bound, by shard.

@@ -225,11 +225,19 @@ impl Node {
         });
         info!("draining");
         let mut left = Ok(());
-        if let Some(cluster) = others {
-            (left, ()) = tokio::join!(cluster.hand_over(), sleep(LAME_DUCK));
+        if let Some(cluster) = &self.cluster {
+            let told = async {
+                if others.is_some() {
+                    sleep(LAME_DUCK).await;
+                }
+            };
+            (left, ()) = tokio::join!(cluster.hand_over(), told);
         }
         join_all(self.doors.iter().map(|door| door.drain(DRAIN_TIMEOUT))).await;
         if let Some(cluster) = &self.cluster {
+            if left.is_ok() {
+                left = cluster.hand_over_the_rest().await;
+            }
             cluster.leave().await;
         }
         self.supervisor.stop().await;

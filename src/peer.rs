@@ -13,6 +13,7 @@ pub mod protocol;
 mod chaos;
 mod frame;
 mod hello;
+mod delay;
 mod stream;
 mod session;
 mod gateway;

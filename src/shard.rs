@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tracing::warn;
 
 use crate::clock::Pulse;
 use crate::command::{Command, Reply};
@@ -57,6 +58,7 @@ struct Counts {
     hits: Counter,
     misses: Counter,
     writes: Counter,
+    oversize: Counter,
 }
 
 /// What a shard has done and holds.
@@ -74,6 +76,8 @@ pub struct ShardStats {
     pub misses: u64,
     /// Writes that changed something.
     pub writes: u64,
+    /// Entries of other nodes that were dropped when they came, as they are too large for this table.
+    pub oversize: u64,
 }
 
 impl Shard {
@@ -144,6 +148,12 @@ impl Shard {
     #[must_use]
     pub fn record(&self, key: &Key) -> Option<Record> {
         self.inner.reader.record(key)
+    }
+
+    /// Whether something is known of `key`, if only that it was deleted or has ended.
+    #[must_use]
+    pub fn knows(&self, key: &Key, now: Millis) -> bool {
+        self.inner.reader.knows(key, now)
     }
 
     /// How many keys of a slot something is known of, with tombstones and what has ended.
@@ -320,6 +330,7 @@ impl Shard {
             hits: counts.hits.total(),
             misses: counts.misses.total(),
             writes: counts.writes.total(),
+            oversize: counts.oversize.total(),
         }
     }
 }
@@ -332,6 +343,14 @@ impl Counts {
 
     fn wrote(&self) {
         self.writes.count();
+    }
+
+    /// Notes that an entry was dropped when it came from another node.
+    fn too_large(&self, bytes: usize) {
+        if self.oversize.total() == 0 {
+            warn!(bytes, "an entry of another node is too large for this one: such are dropped");
+        }
+        self.oversize.count();
     }
 }
 
@@ -346,6 +365,7 @@ mod tests {
     use crate::command::{Condition, Delete, Get, NextId, Put, Stored};
     use crate::entry::MediaType;
     use crate::ids::IdRange;
+    use crate::record::NewEntry;
     use crate::supervision::Supervisor;
     use crate::table::TableConfig;
 
@@ -482,7 +502,7 @@ mod tests {
         let known = shard.record(&key(1)).unwrap();
         let merge = Transfer::TakeOver(known.clone());
         assert_eq!(shard.transfer(vec![merge]).await[0], Err(Error::NotHere { slot: slot.0 }));
-        let forget = Transfer::Forget(key(1), known.version());
+        let forget = forget(&known, 0);
         assert_eq!(shard.transfer(vec![forget]).await[0], Ok(true));
         assert_eq!(shard.record(&key(1)), None);
     }
@@ -494,7 +514,7 @@ mod tests {
         assert!(shard.write_one(put(1)).await.is_ok());
         let known = shard.record(&key(1)).unwrap();
         gate.set_all([(slot, Passage::default())]);
-        let forget = Transfer::Forget(key(1), known.version());
+        let forget = forget(&known, 0);
         shard.transfer(vec![forget.clone()]).await;
         gate.set_all([(slot, Passage { serves: true, is_ours: true, ..Passage::default() })]);
         let merge = Transfer::TakeOver(known.clone());
@@ -502,6 +522,16 @@ mod tests {
         assert_eq!(shard.transfer(vec![merge]).await[0], Ok(false));
         assert_eq!(shard.transfer(vec![forget]).await[0], Err(Error::NotHere { slot: slot.0 }));
         assert_eq!(shard.record(&key(1)), Some(known));
+    }
+
+    #[tokio::test]
+    async fn an_entry_of_another_node_that_is_too_large_here_is_dropped_and_counted() {
+        let (shard, _supervisor) = start().await;
+        shard.write_one(put(1)).await.unwrap();
+        let later = Version(shard.version().0 + 1);
+        let large = Record::new(&key(1), &NewEntry::of(&vec![0; 1 << 23]), later).unwrap();
+        assert_eq!(shard.transfer(vec![Transfer::TakeOver(large)]).await, [Ok(true)]);
+        assert_eq!((shard.get(&key(1), NOW), shard.stats().oversize), (None, 1));
     }
 
     #[tokio::test]
@@ -534,6 +564,29 @@ mod tests {
         assert_eq!(shard.record(&key(1)), tombstone);
         assert_eq!(shard.stats(), before);
         assert_eq!((before.table.entries, shard.record(&key(1_000))), (100, None));
+    }
+
+    fn forget(known: &Record, openings: u32) -> Transfer {
+        let (key, version) = (known.key(), known.version());
+        Transfer::Forget { key, version, openings: Some(openings) }
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_before_a_slot_came_back_is_not_forgotten_when_it_goes_again() {
+        let (shard, _supervisor, gate) = start_gated().await;
+        let slot = key(1).slot();
+        shard.write_one(put(1)).await.unwrap();
+        let known = shard.record(&key(1)).unwrap();
+        gate.set_all([(slot, Passage::default())]);
+        let sent = gate.openings(slot);
+        gate.set_all([(slot, Passage { serves: true, is_ours: true, ..Passage::default() })]);
+        // Whoever took it sends it back, hears that it is here, and forgets it.
+        let back = Transfer::TakeOver(known.clone());
+        assert_eq!(shard.transfer(vec![back]).await, [Ok(false)]);
+        gate.set_all([(slot, Passage::default())]);
+        let not_here = Err(Error::NotHere { slot: slot.0 });
+        assert_eq!(shard.transfer(vec![forget(&known, sent)]).await, [not_here]);
+        assert_eq!(shard.transfer(vec![forget(&known, gate.openings(slot))]).await, [Ok(true)]);
     }
 
     /// The deletion of a key that is known elsewhere only, and is older there.

@@ -285,6 +285,20 @@ fn a_tombstone_keeps_its_version_until_it_ends() {
 }
 
 #[test]
+fn a_scan_finds_what_has_ended_for_as_long_as_that_is_remembered() {
+    let table = table(MIB);
+    let mut writer = writer(&table);
+    writer.keep_ended(Duration::from_millis(100));
+    let entry = NewEntry { expires_at: Some(Millis(50)), ..NewEntry::of(b"a") };
+    let (_, version) = writer.put(&key(1), &entry, Millis(1));
+    let reader = table.reader();
+    let found = |now| reader.scan_records(Cursor::default(), 9, now, |_| true).found;
+    assert_eq!(found(Millis(149)).iter().map(Record::version).collect::<Vec<_>>(), [version]);
+    assert!(reader.knows(&key(1), Millis(149)));
+    assert!(found(Millis(150)).is_empty() && !reader.knows(&key(1), Millis(150)));
+}
+
+#[test]
 fn versions_grow_beyond_what_was_seen_elsewhere() {
     let table = table(MIB);
     let mut writer = writer(&table);

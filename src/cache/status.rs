@@ -61,7 +61,8 @@ pub struct MemoryStatus {
     pub dead_bytes: u64,
 }
 
-/// What was asked of all shards together, since the node started.
+/// What was asked of all shards together, since the node started. `oversize` is the entries that came
+/// from other nodes and were dropped, as they are too large for this one.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "the fields are those of the contract, under the same names")]
 pub struct RequestStatus {
@@ -70,6 +71,7 @@ pub struct RequestStatus {
     pub writes: u64,
     pub evictions: u64,
     pub expirations: u64,
+    pub oversize: u64,
 }
 
 /// The cluster as this node sees it. A node alone is a cluster of one. `moving` is the entries this
@@ -212,6 +214,7 @@ impl Cache {
                 writes: stats.iter().map(|shard| shard.writes).sum(),
                 evictions: stats.iter().map(|shard| shard.table.evictions).sum(),
                 expirations: stats.iter().map(|shard| shard.table.expirations).sum(),
+                oversize: stats.iter().map(|shard| shard.oversize).sum(),
             },
             cluster: self.cluster(),
         }

@@ -262,8 +262,11 @@ impl DiscoveryState {
             true => warn!(%peer, reason, "connection to peer ended"),
             false => debug!(%peer, reason, "connection to a peer that is gone ended"),
         }
-        let addr = self.shared.roster().view().get(&peer.name).map(|member| member.addr.clone());
-        self.shared.dials().hurry(self.shared.now(), &addr.unwrap_or_default(), &peer);
+        // Who has left, or is dead, is not there: the next run of its name dials.
+        if is_known {
+            let addr = self.shared.roster().view().get(&peer.name).map(|its| its.addr.clone());
+            self.shared.dials().hurry(self.shared.now(), &addr.unwrap_or_default(), &peer);
+        }
         self.step(RosterEvent::Unlinked(peer));
         self.publish();
         self.dial();
@@ -304,7 +307,11 @@ impl DiscoveryState {
                 if self.leaver.as_ref() == Some(&peer) {
                     info!(%peer, "member has left");
                 } else {
-                    warn!(%peer, "member is dead: nothing is heard of it");
+                    match self.was_leaving(&peer) {
+                        // Who heard it say so is faster than it is, at times.
+                        true => info!(%peer, "member is gone, and was leaving"),
+                        false => warn!(%peer, "member is dead: nothing is heard of it"),
+                    }
                     shared.gate.lost_until(clock::now().after(TOMBSTONE_TTL));
                 }
                 shared.transport().close(&peer, "member is gone");
@@ -321,6 +328,13 @@ impl DiscoveryState {
                 warn!("this node did not run for a while");
             }
         }
+    }
+
+    /// Whether a member was about to leave when it was seen last.
+    fn was_leaving(&self, peer: &NodeId) -> bool {
+        let sight = self.shared.membership.sight.load();
+        let seen = sight.view.get(&peer.name).filter(|member| member.id == *peer);
+        seen.is_some_and(|member| member.standing == Standing::Leaving)
     }
 
     /// Tells everybody what is seen from here, and where it can be found.

@@ -145,10 +145,12 @@ impl KeeperState {
             self.step(HandoffEvent::Woke, None);
         }
         self.step(HandoffEvent::Tick, None);
-        gate.lease_until(match gate.has_peers() {
-            true => now.after(LEASE),
-            false => Millis(u64::MAX),
-        });
+        if !self.shared.holdings.has_closed.load(Ordering::Relaxed) {
+            gate.lease_until(match gate.has_peers() {
+                true => now.after(LEASE),
+                false => Millis(u64::MAX),
+            });
+        }
         if is_over {
             self.shared.router.wake();
         }

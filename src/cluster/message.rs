@@ -4,6 +4,7 @@ use ractor::RpcReplyPort;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::dials::{Ending, Place};
+use super::window::Windows;
 use crate::entry::Version;
 use crate::partition::{HandoffEvent, SlotSet};
 use crate::peer::message::Response;
@@ -69,6 +70,8 @@ pub(super) struct Passed {
     pub(super) moved: u64,
     /// Entries that were not.
     pub(super) left: u64,
+    /// How much may be on its way to each.
+    pub(super) windows: Windows,
 }
 
 impl Claimant {

@@ -10,16 +10,18 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::task::{JoinSet, yield_now};
+use tokio::task::{JoinError, JoinSet, yield_now};
+use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::Shared;
 use super::message::{KeeperMsg, MoverMsg, Passed};
 use super::task::Task;
+use super::window::Windows;
 use crate::clock;
 use crate::limits::{
-    MOVE_CHUNK_BYTES, MOVE_CHUNK_ENTRIES, MOVE_CHUNKS_IN_FLIGHT, MOVE_PAUSE_MAX, MOVE_PAUSE_MIN,
-    MOVE_SCAN_ENTRIES,
+    MOVE_CHUNK_BYTES, MOVE_CHUNK_ENTRIES, MOVE_PAUSE_MAX, MOVE_PAUSE_MIN, MOVE_SCAN_ENTRIES,
+    PEERS_MAX,
 };
 use crate::member::NodeId;
 use crate::partition::SlotSet;
@@ -41,6 +43,8 @@ struct MoverState {
     is_resting: bool,
     /// How long it waits if this one is in vain.
     pause: Duration,
+    /// How much may be on its way to each, as the last pass found.
+    windows: Windows,
 }
 
 /// How the mover is started.
@@ -62,7 +66,8 @@ impl Actor for MoverActor {
         _me: ActorRef<MoverMsg>,
         shared: Arc<Shared>,
     ) -> Result<MoverState, ActorProcessingErr> {
-        Ok(MoverState { shared, pass: None, is_resting: false, pause: MOVE_PAUSE_MIN })
+        let windows = Windows::new();
+        Ok(MoverState { shared, pass: None, is_resting: false, pause: MOVE_PAUSE_MIN, windows })
     }
 
     async fn handle(
@@ -102,16 +107,23 @@ impl MoverState {
         if slots.is_empty() {
             return self.shared.holdings.moving.store(0, Ordering::Relaxed);
         }
-        let shared = Arc::clone(&self.shared);
+        let pass = Pass::new(&self.shared, slots, std::mem::take(&mut self.windows));
         self.pass = Some(Task::spawn(async move {
-            let passed = Pass::new(&shared, slots).run().await;
+            let passed = pass.run().await;
             // An actor that has ended needs not be told: the next one begins anew.
             drop(me.cast(MoverMsg::Passed(passed)));
         }));
     }
 
-    fn passed(&mut self, me: &ActorRef<MoverMsg>, Passed { cleared, moved, left }: Passed) {
+    fn passed(&mut self, me: &ActorRef<MoverMsg>, passed: Passed) {
+        let Passed { cleared, moved, left, windows } = passed;
         self.pass = None;
+        self.windows = windows;
+        // One that lost count begins anew, and so do all where peers come and go.
+        self.windows.retain(|_, window| window.is_idle());
+        if PEERS_MAX < self.windows.len() {
+            self.windows.clear();
+        }
         self.shared.holdings.moving.store(left, Ordering::Relaxed);
         if !cleared.is_empty() {
             let pass = self.shared.holdings.passes.load(Ordering::Acquire);
@@ -135,10 +147,14 @@ struct Pass {
     left: SlotSet,
     /// What gathers for each owner.
     chunks: HashMap<NodeId, Chunk>,
+    /// How much may be on its way to each.
+    windows: Windows,
     under_way: JoinSet<Sent>,
     moved: u64,
     /// Entries that nobody took.
     kept: u64,
+    /// Whether it goes over all entries no more, as the next has more to look for.
+    is_cut_short: bool,
 }
 
 /// Entries for one owner.
@@ -150,20 +166,27 @@ struct Chunk {
 
 /// What became of a chunk.
 struct Sent {
+    to: NodeId,
     entries: Vec<Record>,
+    /// How often the slot of each had been opened here when it was sent.
+    openings: Vec<u32>,
     outcomes: Vec<PushOutcome>,
+    /// How long it took.
+    trip: Duration,
 }
 
 impl Pass {
-    fn new(shared: &Arc<Shared>, slots: SlotSet) -> Self {
+    fn new(shared: &Arc<Shared>, slots: SlotSet, windows: Windows) -> Self {
         Self {
             shared: Arc::clone(shared),
             slots,
             left: SlotSet::new(),
             chunks: HashMap::new(),
+            windows,
             under_way: JoinSet::new(),
             moved: 0,
             kept: 0,
+            is_cut_short: false,
         }
     }
 
@@ -181,23 +204,31 @@ impl Pass {
             self.send(chunk).await;
         }
         while self.settle_one().await {}
-        let cleared = self.slots.without(&self.left);
+        let cleared = match self.is_cut_short {
+            true => SlotSet::new(),
+            false => self.slots.without(&self.left),
+        };
         let (slots, left) = (cleared.len(), self.kept);
         if 0 < self.moved {
             info!(entries = self.moved, slots, left, "moved entries");
         }
-        Passed { cleared, moved: self.moved, left }
+        Passed { cleared, moved: self.moved, left, windows: self.windows }
     }
 
     async fn go_over(&mut self, shard: &Shard, routes: &Routes) {
         let mut cursor = Some(Cursor::default());
-        while let Some(at) = cursor {
+        while let Some(at) = cursor
+            && !self.is_cut_short
+        {
             let wanted = |slot| self.slots.contains(slot);
             let step = shard.scan(at, MOVE_SCAN_ENTRIES, clock::now(), wanted);
             for record in step.found {
                 self.add(record, routes).await;
             }
             cursor = step.next;
+            self.settle_what_is_there().await;
+            // What has come in addition may be for a peer that is idle now.
+            self.is_cut_short = self.shared.handoff().has_fresh_residue();
             yield_now().await;
         }
     }
@@ -220,10 +251,16 @@ impl Pass {
     }
 
     async fn send(&mut self, Chunk { link, entries, .. }: Chunk) {
-        while MOVE_CHUNKS_IN_FLIGHT <= self.under_way.len() {
-            self.settle_one().await;
+        let to = link.peer().clone();
+        let mut has_more = true;
+        while has_more && !self.windows.entry(to.clone()).or_default().has_room() {
+            has_more = self.settle_one().await;
         }
+        self.windows.entry(to.clone()).or_default().sent();
+        let gate = &self.shared.gate;
+        let openings = entries.iter().map(|record| gate.openings(record.slot())).collect();
         self.under_way.spawn(async move {
+            let began = Instant::now();
             let outcomes = match link.push(entries.clone()).await {
                 Ok(Response::Pushed(outcomes)) => outcomes,
                 Ok(_) => vec![],
@@ -232,25 +269,43 @@ impl Pass {
                     vec![]
                 }
             };
-            Sent { entries, outcomes }
+            Sent { to, entries, openings, outcomes, trip: began.elapsed() }
         });
     }
 
     /// Waits for a chunk and forgets what was taken of it; whether there was one.
     async fn settle_one(&mut self) -> bool {
         let Some(sent) = self.under_way.join_next().await else { return false };
+        self.settle(sent).await;
+        true
+    }
+
+    /// Forgets what was taken by now.
+    async fn settle_what_is_there(&mut self) {
+        while let Some(sent) = self.under_way.try_join_next() {
+            self.settle(sent).await;
+        }
+    }
+
+    async fn settle(&mut self, sent: Result<Sent, JoinError>) {
         // A task that panicked has not said what became of its entries: the next pass finds them.
-        let Ok(Sent { entries, outcomes }) = sent else {
+        let Ok(Sent { to, entries, openings, outcomes, trip }) = sent else {
             self.left = self.slots.clone();
-            return true;
+            return;
         };
+        let window = self.windows.entry(to).or_default();
+        match outcomes.is_empty() {
+            true => window.failed(),
+            false => window.answered(trip),
+        }
         let mut taken = Vec::with_capacity(entries.len());
         let mut outcomes = outcomes.into_iter();
-        for record in entries {
+        for (record, openings) in entries.into_iter().zip(openings) {
             let slot = record.slot();
             match outcomes.next() {
                 Some(PushOutcome::Taken | PushOutcome::Older) => {
-                    taken.push(Transfer::Forget(record.key(), record.version()));
+                    let (key, version) = (record.key(), record.version());
+                    taken.push(Transfer::Forget { key, version, openings: Some(openings) });
                 }
                 Some(PushOutcome::Refused(_)) | None => {
                     self.kept += 1;
@@ -267,7 +322,6 @@ impl Pass {
                 self.left.insert(slot);
             }
         }
-        true
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Evidence {
     reported: Option<Duration>,
     /// Who says so, for as long as it does, and when it did last.
     reporter: Option<(NodeId, Duration)>,
+    /// When our link to it was made last.
+    linked: Option<Duration>,
     /// When our link to it closed, if it has not been linked since.
     unlinked: Option<Duration>,
     /// When nobody listened at its address, if nothing has spoken for it since.
@@ -42,6 +44,7 @@ impl Evidence {
             heard: None,
             reported: None,
             reporter: None,
+            linked: None,
             unlinked: None,
             refused: None,
             is_suspect: false,
@@ -66,14 +69,17 @@ impl Evidence {
         reporter.filter(|(_, at)| now.saturating_sub(*at) <= SUSPECT_AFTER).map(|(by, _)| by)
     }
 
-    /// Whether nothing is heard of the member here, while somebody has heard it for certain since.
+    /// Whether nothing is heard of the member here, while somebody has heard it for certain since. A new
+    /// link has as much time as one over which something was heard.
     pub(super) fn is_deaf(&self, now: Duration) -> bool {
         let (Some(heard), Some(reported)) = (self.heard, self.reported) else { return false };
+        let heard = heard.max(self.linked.unwrap_or_default());
         heard + DEAF_AFTER <= now
             && heard + HEARTBEAT_INTERVAL < reported.saturating_sub(HEARS_WITHIN)
     }
 
-    pub(super) fn link(&mut self) {
+    pub(super) fn link(&mut self, now: Duration) {
+        self.linked = Some(now);
         self.unlinked = None;
         self.refused = None;
     }
@@ -169,6 +175,19 @@ mod tests {
         assert!(evidence.is_deaf(late));
         assert_eq!(evidence.reporter(reported + SUSPECT_AFTER), Some(&reporter()));
         assert_eq!(evidence.reporter(reported + 2 * SUSPECT_AFTER), None);
+    }
+
+    #[test]
+    fn a_new_link_is_not_deaf_before_something_can_be_heard_over_it() {
+        let mut evidence = Evidence::new(START);
+        evidence.hear(START);
+        let late = START + 2 * DEAF_AFTER;
+        evidence.report(late, &reporter());
+        assert!(evidence.is_deaf(late));
+        evidence.link(late);
+        assert!(!evidence.is_deaf(late + HEARTBEAT_INTERVAL));
+        evidence.report(late + 2 * DEAF_AFTER, &reporter());
+        assert!(evidence.is_deaf(late + 2 * DEAF_AFTER));
     }
 
     #[test]

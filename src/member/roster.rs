@@ -346,7 +346,7 @@ impl Roster {
 
     fn linked(&mut self, now: Duration, peer: &NodeId) {
         if let Some(known) = self.peer_of(peer) {
-            known.evidence.link();
+            known.evidence.link(now);
             known.told = 0;
         }
         self.links.insert(peer.clone());

@@ -217,6 +217,12 @@ impl Handoff {
         self.residue.clone()
     }
 
+    /// Whether there is more to be pushed than there was when the pass under way began.
+    #[must_use]
+    pub fn has_fresh_residue(&self) -> bool {
+        !self.residue_fresh.is_empty()
+    }
+
     /// The map of the last view.
     #[must_use]
     pub fn map(&self) -> Option<&Arc<PartitionMap>> {

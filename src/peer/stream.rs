@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::chaos::Disturbance;
+use super::delay::DelayLine;
 use crate::limits::{PEER_KEEPALIVE, PEER_READ_BYTES, PEER_WRITE_TIMEOUT};
 
 /// A connection that is handed to `ractor_cluster`.
@@ -43,8 +44,8 @@ pub(super) struct StreamControl {
 
 struct ReadSide {
     control: Arc<StreamControl>,
-    /// While bytes that are there are held back.
-    delay: Option<Pin<Box<Sleep>>>,
+    /// What came and is held back.
+    held: DelayLine,
 }
 
 struct WriteSide {
@@ -90,7 +91,7 @@ impl PeerStream {
 
 impl ClusterBidiStream for PeerStream {
     fn split(self: Box<Self>) -> (BoxRead, BoxWrite) {
-        let reader = ReadSide { control: Arc::clone(&self.control), delay: None };
+        let reader = ReadSide { control: Arc::clone(&self.control), held: DelayLine::default() };
         let writer = WriteSide { control: self.control, patience: None };
         (Box::new(BufReader::with_capacity(PEER_READ_BYTES, reader)), Box::new(writer))
     }
@@ -137,15 +138,36 @@ impl StreamControl {
 }
 
 impl ReadSide {
-    /// Waits as long as what has come is to be held back.
-    fn poll_delay(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let pause = self.control.disturbance.delay();
-        if pause.is_zero() {
-            self.delay = None;
-            return Poll::Ready(());
+    /// Sends on its long way what is there.
+    fn poll_hold(&mut self, cx: &mut Context<'_>, delay: Duration) -> io::Result<()> {
+        while self.held.has_room() {
+            let Poll::Ready(ready) = self.control.tcp.poll_read_ready(cx) else { break };
+            ready?;
+            let mut bytes = vec![0; PEER_READ_BYTES];
+            match self.control.tcp.try_read(&mut bytes) {
+                Ok(read) => {
+                    bytes.truncate(read);
+                    self.held.add(bytes, delay);
+                }
+                Err(reason) if reason.kind() == io::ErrorKind::WouldBlock => {}
+                Err(reason) => return Err(reason),
+            }
         }
-        let delay = self.delay.get_or_insert_with(|| Box::pin(sleep(pause)));
-        delay.as_mut().poll(cx).map(|()| self.delay = None)
+        Ok(())
+    }
+
+    fn poll_tcp(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            std::task::ready!(self.control.tcp.poll_read_ready(cx))?;
+            match self.control.tcp.try_read(buf.initialize_unfilled()) {
+                Ok(read) => {
+                    buf.advance(read);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(reason) if reason.kind() == io::ErrorKind::WouldBlock => {}
+                Err(reason) => return Poll::Ready(Err(reason)),
+            }
+        }
     }
 }
 
@@ -156,25 +178,21 @@ impl AsyncRead for ReadSide {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.control.reader.register(cx.waker());
-        loop {
-            if self.control.is_killed() {
-                return Poll::Ready(Ok(()));
-            }
-            if self.control.disturbance.cuts_receiving() {
-                return Poll::Pending;
-            }
-            std::task::ready!(self.control.tcp.poll_read_ready(cx))?;
-            std::task::ready!(self.poll_delay(cx));
-            match self.control.tcp.try_read(buf.initialize_unfilled()) {
-                Ok(read) => {
-                    buf.advance(read);
-                    self.control.note_byte();
-                    return Poll::Ready(Ok(()));
-                }
-                Err(reason) if reason.kind() == io::ErrorKind::WouldBlock => {}
-                Err(reason) => return Poll::Ready(Err(reason)),
-            }
+        if self.control.is_killed() {
+            return Poll::Ready(Ok(()));
         }
+        if self.control.disturbance.cuts_receiving() {
+            return Poll::Pending;
+        }
+        let delay = self.control.disturbance.delay();
+        if delay.is_zero() && self.held.is_empty() {
+            std::task::ready!(self.poll_tcp(cx, buf))?;
+        } else {
+            self.poll_hold(cx, delay)?;
+            std::task::ready!(self.held.poll_read(cx, delay, buf));
+        }
+        self.control.note_byte();
+        Poll::Ready(Ok(()))
     }
 }
 

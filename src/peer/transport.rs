@@ -395,7 +395,11 @@ impl Shared {
     async fn start_link(&self, session: &Arc<Session>) -> bool {
         let (link, spec) = Link::new(self.id.boot, Arc::clone(session));
         if let Err(reason) = self.supervisor.add(spec).await {
-            warn!(peer = %session.peer.id, %reason, "the link did not start");
+            let peer = &session.peer.id;
+            match self.local().me.standing {
+                Standing::Gone => debug!(%peer, %reason, "the link did not start"),
+                _ => warn!(%peer, %reason, "the link did not start"),
+            }
             return false;
         }
         let opened = TransportEvent::Opened(session.peer.clone());

@@ -202,7 +202,7 @@ impl Router {
     async fn fetch_missing(&self, key: &Key) -> Result<(), Error> {
         let slot = key.slot();
         let is_sure = !self.inner.gate.is_doubtful(slot);
-        if is_sure && self.shard_of(slot).record(key).is_some() {
+        if is_sure && self.shard_of(slot).knows(key, clock::now()) {
             return Ok(());
         }
         let routes = self.routes();

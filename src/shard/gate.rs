@@ -4,7 +4,7 @@
 //! they apply after the barrier they apply with the slot closed, that is, not at all.
 
 use std::array;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 use crate::entry::Millis;
 use crate::partition::{SLOTS, Slot};
@@ -22,6 +22,8 @@ const DOUBTFUL: u8 = 1 << 3;
 /// all at once.
 pub struct Gate {
     slots: [AtomicU8; SLOTS as usize],
+    /// How often each slot was opened.
+    openings: [AtomicU32; SLOTS as usize],
     /// Counts changes; odd while some slots are being changed.
     changes: AtomicU64,
     /// Until when this node may believe all of that without looking again.
@@ -56,6 +58,7 @@ impl Default for Gate {
     fn default() -> Self {
         Self {
             slots: array::from_fn(|_| AtomicU8::new(SERVES | OURS)),
+            openings: array::from_fn(|_| AtomicU32::new(0)),
             changes: AtomicU64::new(0),
             lease: AtomicU64::new(u64::MAX),
             has_peers: AtomicBool::new(false),
@@ -83,6 +86,12 @@ impl Gate {
     #[inline]
     pub(super) fn is_open(&self, slot: Slot) -> bool {
         self.has(slot, SERVES)
+    }
+
+    /// How often commands for `slot` began to be done here. Who finds it closed finds it counted.
+    #[must_use]
+    pub fn openings(&self, slot: Slot) -> u32 {
+        self.openings[usize::from(slot.0)].load(Ordering::Relaxed)
     }
 
     /// Whether `slot` is ours or about to be.
@@ -143,6 +152,9 @@ impl Gate {
                 | flag(is_ours, OURS)
                 | flag(is_arriving, ARRIVING)
                 | flag(is_doubtful, DOUBTFUL);
+            if serves && !self.is_open(slot) {
+                self.openings[usize::from(slot.0)].fetch_add(1, Ordering::Relaxed);
+            }
             self.slots[usize::from(slot.0)].store(flags, Ordering::Release);
         }
         self.changes.fetch_add(1, Ordering::AcqRel);

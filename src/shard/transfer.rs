@@ -12,7 +12,17 @@ pub enum Transfer {
     /// What another node knows of a key, if it is newer than what is known here.
     TakeOver(Record),
     /// The end of what is known of a key, if it is still of that version: another node has it.
-    Forget(Key, Version),
+    ///
+    /// What was sent when the slot had been opened so often is not forgotten once it was opened again:
+    /// who took it may have sent it back since, and been told that it is here.
+    Forget {
+        /// The key.
+        key: Key,
+        /// The version that the other has.
+        version: Version,
+        /// How often its slot had been opened here when it was sent, if this node has sent it.
+        openings: Option<u32>,
+    },
 }
 
 impl Transfer {
@@ -21,7 +31,7 @@ impl Transfer {
     pub fn slot(&self) -> Slot {
         match self {
             Self::TakeOver(record) => record.slot(),
-            Self::Forget(key, _) => key.slot(),
+            Self::Forget { key, .. } => key.slot(),
         }
     }
 }
@@ -38,7 +48,10 @@ impl Task for Transfer {
         let is_allowed = match self {
             Self::TakeOver(..) => turn.gate.serves(slot, turn.now),
             // What came back meanwhile is ours to keep.
-            Self::Forget(..) => !turn.gate.is_open(slot),
+            Self::Forget { openings, .. } => {
+                !turn.gate.is_open(slot)
+                    && openings.is_none_or(|openings| openings == turn.gate.openings(slot))
+            }
         };
         if is_allowed { Ok(()) } else { Err(Undone::NotHere) }
     }
@@ -46,7 +59,7 @@ impl Task for Transfer {
     fn bytes(&self) -> usize {
         match self {
             Self::TakeOver(record) => record.as_bytes().len(),
-            Self::Forget(key, _) => key.len(),
+            Self::Forget { key, .. } => key.len(),
         }
     }
 
@@ -61,7 +74,7 @@ impl Task for Transfer {
     fn apply(&self, turn: &mut Turn<'_>) -> Result<bool, Undone> {
         Ok(match self {
             Self::TakeOver(record) => take_over(turn, record),
-            Self::Forget(key, version) => turn.writer.forget(key, *version),
+            Self::Forget { key, version, .. } => turn.writer.forget(key, *version),
         })
     }
 }
@@ -72,6 +85,7 @@ fn take_over(turn: &mut Turn<'_>, record: &Record) -> bool {
         table::Merge::Older => false,
         table::Merge::TooLarge => {
             // As good as evicted at once, with what it would have replaced.
+            turn.counts.too_large(record.as_bytes().len());
             turn.writer.delete(&record.key(), turn.now);
             true
         }

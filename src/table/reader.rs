@@ -55,6 +55,14 @@ impl TableReader {
         self.table.look_up(key, position, |view| view.record())
     }
 
+    /// Whether something is known of `key` at `now`, if only that it was deleted or has ended.
+    #[must_use]
+    pub fn knows(&self, key: &Key, now: Millis) -> bool {
+        let position = Position::of(self.table.hash_key(key));
+        let look = |view: &View<'_>| self.table.is_known(&view.head, now);
+        self.table.look_up(key, position, look).unwrap_or_default()
+    }
+
     /// The greatest version that was written here or seen from elsewhere.
     #[must_use]
     pub fn version(&self) -> Version {

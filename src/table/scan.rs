@@ -21,7 +21,8 @@ struct Look<W> {
 
 impl TableReader {
     /// What is known of the next keys from `cursor` on, in slots that `is_wanted` says yes to: about
-    /// `entries_max` of them, whole buckets of a few, and nothing that has ended at `now`.
+    /// `entries_max` of them, whole buckets of a few. What has ended at `now` is among them for as long
+    /// as that is [remembered](super::TableWriter::keep_ended).
     ///
     /// A step is bounded in entries, in bytes and in buckets looked at, so it may well come back
     /// with nothing and a cursor to go on from. Nothing of a record that is not wanted is looked at
@@ -81,7 +82,8 @@ impl Table {
         let mut scratch = Vec::new();
         for (slot, item) in chain.by_ref() {
             let view = self.view(slot, item)?;
-            let is_wanted = !view.head.is_expired(look.now) && (look.is_wanted)(view.head.slot());
+            let is_wanted =
+                self.is_known(&view.head, look.now) && (look.is_wanted)(view.head.slot());
             let record = is_wanted.then(|| {
                 let namespace_len = view.name_into(&mut scratch);
                 let (namespace, key) = scratch.split_at(namespace_len);

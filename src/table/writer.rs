@@ -426,6 +426,12 @@ impl Table {
         self.ended_kept.load(Ordering::Relaxed)
     }
 
+    /// Whether the record of this head says something at `now`, if only that the key was deleted or has
+    /// ended.
+    pub(super) fn is_known(&self, head: &Head, now: Millis) -> bool {
+        !head.is_expired(now) || self.is_remembered(head, now)
+    }
+
     /// Whether it is remembered at `now` that the entry of this head has ended.
     pub(super) fn is_remembered(&self, head: &Head, now: Millis) -> bool {
         self.remembered_until(head).is_some_and(|until| now < until)

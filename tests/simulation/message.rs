@@ -49,6 +49,15 @@ pub struct Op {
     pub until_us: u64,
 }
 
+/// An entry that is sent to who owns it.
+#[derive(Clone, Debug)]
+pub struct Pushed {
+    pub key: usize,
+    pub record: Record,
+    /// How often its slot had been closed where it was when it was sent.
+    pub closed: u64,
+}
+
 #[derive(Clone, Debug)]
 pub enum Message {
     Hello(Member),
@@ -108,8 +117,9 @@ pub enum Message {
         request: u64,
         record: Option<Record>,
     },
-    Push(Vec<(usize, Record)>),
-    Pushed(Vec<(usize, u64)>),
+    Push(Vec<Pushed>),
+    /// What was taken of it.
+    Pushed(Vec<Pushed>),
 }
 
 impl Message {

@@ -10,7 +10,7 @@ use smache::member::{
 use smache::partition::{Handoff, HandoffAction, HandoffEvent, PartitionMap, SlotSet};
 
 use crate::bugs::Bug;
-use crate::message::{KEYS, Message, NEVER_US, Op, Record, Verb, slot_of};
+use crate::message::{KEYS, Message, NEVER_US, Op, Pushed, Record, Verb, slot_of};
 use crate::network::NODES;
 
 /// Ticks of a node, in microseconds; every second one is one of its roster.
@@ -36,6 +36,9 @@ pub enum Effect {
 /// Maps are shared, as computing one is most of the work.
 pub type Maps = BTreeMap<u64, Arc<PartitionMap>>;
 
+/// How long an answer that entries were taken may wait for its turn, in microseconds.
+const FORGETS_EVERY_US: u64 = 300_000;
+
 pub struct Node {
     pub id: NodeId,
     pub roster: Roster,
@@ -56,6 +59,9 @@ pub struct Node {
     skew_ms: i64,
     /// How often the slot of each key was closed.
     closed: [u64; KEYS],
+    /// What others have taken, and is not forgotten yet.
+    taken: Vec<Pushed>,
+    forgot_us: u64,
     parked: Vec<Op>,
     reads: BTreeMap<u64, Read>,
     dialing: [u64; NODES],
@@ -134,6 +140,8 @@ impl Node {
             floor: 0,
             skew_ms,
             closed: [0; KEYS],
+            taken: Vec::new(),
+            forgot_us: 0,
             parked: Vec::new(),
             reads: BTreeMap::new(),
             dialing: [0; NODES],
@@ -313,17 +321,7 @@ impl Node {
             }
             Message::Fetched { request, record } => self.fetched(now, &from, request, record),
             Message::Push(entries) => self.pushed(now, &from, entries),
-            Message::Pushed(entries) => {
-                for (key, version) in entries {
-                    let is_it =
-                        |record: &Record| record.version == version || self.has(Bug::ForgetsNewer);
-                    if self.table.get(&key).is_some_and(is_it)
-                        && (!self.handoff.is_held(slot_of(key)) || self.has(Bug::ForgetsNewer))
-                    {
-                        self.table.remove(&key);
-                    }
-                }
-            }
+            Message::Pushed(entries) => self.taken.extend(entries),
             _ => {}
         }
     }
@@ -619,17 +617,36 @@ impl Node {
         }
     }
 
-    fn pushed(&mut self, now: u64, from: &NodeId, entries: Vec<(usize, Record)>) {
+    fn pushed(&mut self, now: u64, from: &NodeId, entries: Vec<Pushed>) {
         let mut taken = Vec::new();
-        for (key, record) in entries {
-            if self.handoff.is_held(slot_of(key)) || self.has(Bug::TakesForOthers) {
+        for pushed in entries {
+            if self.handoff.is_held(slot_of(pushed.key)) || self.has(Bug::TakesForOthers) {
                 if !self.has(Bug::AcknowledgesUntaken) {
-                    self.merge(key, record);
+                    self.merge(pushed.key, pushed.record);
                 }
-                taken.push((key, record.version));
+                taken.push(pushed);
             }
         }
         self.reach(now, from, Message::Pushed(taken));
+    }
+
+    /// Forgets what was taken of what was sent. A slot that was opened again since may have got it back,
+    /// and whoever sent it back was told that it is here.
+    fn forget_taken(&mut self, now: u64) {
+        // As late as on a node that is busy.
+        if now < self.forgot_us + FORGETS_EVERY_US {
+            return;
+        }
+        self.forgot_us = now;
+        for Pushed { key, record, closed } in std::mem::take(&mut self.taken) {
+            let is_newer_kept = !self.has(Bug::ForgetsNewer);
+            let is_it = |known: &Record| known.version == record.version || !is_newer_kept;
+            let was_open = closed != self.closed[key];
+            let is_free = !was_open && !self.handoff.is_held(slot_of(key));
+            if self.table.get(&key).is_some_and(is_it) && (is_free || !is_newer_kept) {
+                self.table.remove(&key);
+            }
+        }
     }
 
     /// One half of a pass over the table: pushes what another owns, and clears what is not found.
@@ -642,18 +659,20 @@ impl Node {
             Some(pass) => (pass, KEYS / 2..KEYS),
         };
         let is_over = keys.end == KEYS;
-        let mut pushes: BTreeMap<NodeId, Vec<(usize, Record)>> = BTreeMap::new();
+        self.forget_taken(now);
+        let mut pushes: BTreeMap<NodeId, Vec<Pushed>> = BTreeMap::new();
         for key in keys.filter(|key| pass.contains(slot_of(*key))) {
             let Some(record) = self.table.get(&key) else { continue };
             self.is_found[key] = true;
             let owner = self.handoff.map().and_then(|map| map.owner(slot_of(key)));
             if let Some(owner) = owner.filter(|owner| **owner != self.id) {
-                pushes.entry(owner.clone()).or_default().push((key, *record));
+                let pushed = Pushed { key, record: *record, closed: self.closed[key] };
+                pushes.entry(owner.clone()).or_default().push(pushed);
             }
         }
         for (to, entries) in pushes {
             if self.has(Bug::ForgetsUnacknowledged) {
-                entries.iter().for_each(|(key, _)| _ = self.table.remove(key));
+                entries.iter().for_each(|pushed| _ = self.table.remove(&pushed.key));
             }
             if self.reaches(now, &to) {
                 self.reach(now, &to, Message::Push(entries));

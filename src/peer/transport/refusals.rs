@@ -24,6 +24,8 @@ impl Refusals {
             error,
             HelloError::Here(Refused::AlreadyConnected | Refused::Itself)
                 | HelloError::There(Refused::AlreadyConnected | Refused::Itself)
+                // As a probe of the port ends it, and a node that has just left.
+                | HelloError::Broken
         );
         if !is_usual && self.is_due(addr, kind(error), Instant::now()) {
             warn!(%addr, %error, "no session with a peer");

@@ -64,6 +64,7 @@ fn cache_families(status: &Status, tree: &Tree) -> Vec<Family> {
         counter(metrics::WRITES, "Writes that changed something", one(requests.writes)),
         counter(metrics::EVICTIONS, "Entries evicted", one(requests.evictions)),
         counter(metrics::EXPIRATIONS, "Entries expired", one(requests.expirations)),
+        counter(metrics::OVERSIZE, "Entries too large to be taken over", one(requests.oversize)),
         gauge(metrics::ENTRIES, "Entries held", of_shards(|shard| shard.entries)),
         gauge(metrics::MEMORY_USED, "Bytes held", of_shards(|shard| shard.bytes)),
         gauge(metrics::MEMORY_LIMIT, "Bytes allowed", one(status.memory.limit_bytes)),
