@@ -37,7 +37,7 @@ pub enum Effect {
 pub type Maps = BTreeMap<u64, Arc<PartitionMap>>;
 
 /// How long an answer that entries were taken may wait for its turn, in microseconds.
-const FORGETS_EVERY_US: u64 = 300_000;
+const FORGETS_EVERY_US: u64 = 100_000;
 
 pub struct Node {
     pub id: NodeId,
