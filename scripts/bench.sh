@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Measures a node as its users meet it, beside the systems to compare with, in one run:
-#   scripts/bench.sh [cpu] [load] [start] [crash] [silent] [facade] [table] [hits] [memory]
+#   scripts/bench.sh [--json FILE] [--against FILE] [cpu] [load] [start] [crash] [silent] [facade] [table]
+#                    [hits] [memory]
+# --json has `cpu` written to a file, and --against compares it with such a file of an earlier run, by what
+# nginx took in each: exit code 1 if something has risen by more than 5 %.
 # Without a word it does the first six; the last three are of the table alone and take minutes.
 # Absolute times depend on the machine; the ratios are what counts. wrk and nginx are needed for
 # `cpu`, ab for `load` (apt-get install wrk nginx-light apache2-utils); what is missing is said.
@@ -278,6 +281,18 @@ bench_memory() {
     cargo bench --locked --quiet --bench memory -- churn 60
 }
 
+json='' against='' exit_code=0
+while [[ ${1:-} == --* ]]; do
+    case $1 in
+        --json) json=${2:?--json needs a file} ;;
+        --against)
+            against=${2:?--against needs a file}
+            [ -r "$against" ] || { echo "cannot read $against" >&2; exit 2; }
+            ;;
+        *) echo "unknown option $1; allowed: --json FILE, --against FILE" >&2; exit 2 ;;
+    esac
+    shift 2
+done
 cargo build --locked --release --quiet
 for section in "${@:-all}"; do
     case $section in
@@ -289,3 +304,4 @@ for section in "${@:-all}"; do
             ;;
     esac
 done
+exit $exit_code
