@@ -138,6 +138,24 @@ LUA
         printf \"health check                      %6.2f   %.2f x nginx\n\", $health, $health / $nginx
         printf \"POST of a new value               %6.2f   %.2f x GET\n\", $post, $post / $get
     }"
+    local figures="{\"nginx\":$nginx,\"get\":$get,\"health\":$health,\"post\":$post}"
+    [ -z "$json" ] || echo "$figures" > "$json"
+    [ -z "$against" ] || compare "$figures"
+}
+
+# Compares the figures of `cpu` with those of an earlier run, each as a multiple of what nginx took then.
+compare() {
+    local name now before rises=0
+    for name in get health post; do
+        now=$(awk "BEGIN {print $(field $name <<< "$1") / $(field nginx <<< "$1")}")
+        before=$(awk "BEGIN {print $(field $name < "$against") / $(field nginx < "$against")}")
+        awk "BEGIN {
+            change = ($now / $before - 1) * 100
+            printf \"%-8s %6.3f x nginx, before %6.3f: %+.1f %%\n\", \"$name\", $now, $before, change
+            exit (5 < change)
+        }" || rises=1
+    done
+    [ $rises -eq 0 ] || exit_code=1
 }
 
 # Requests per second of Smache's own load, by ab, its own tool, or by ours where ab is missing.
