@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use crate::load::{Load, Loss};
-use crate::member::{Member, cluster, settle};
+use crate::member::{Member, PATIENCE, cluster, settle, wait_until};
 
 #[test]
 fn four_nodes_are_restarted_one_after_the_other_and_no_request_fails() {
@@ -86,4 +86,35 @@ fn a_drain_that_nobody_takes_over_in_time_says_what_is_left_and_has_a_code_of_it
     assert_eq!(a.lines("leaving with what nobody took").len(), 1);
     let last = a.wait_for_line("that nobody took");
     assert!(last.contains("entries"), "{last}");
+}
+
+#[test]
+fn who_comes_back_while_a_node_that_was_alone_ends_is_handed_everything() {
+    let [mut a, b] = cluster(["a", "b"]);
+    for n in 0..200 {
+        a.put(&format!("key-{n}"), n).unwrap();
+    }
+    b.signal(Signal::STOP);
+    wait_until("b is taken for dead", PATIENCE, || a.state_of("b") == "dead");
+    for n in 0..200 {
+        a.put(&format!("key-{n}"), 1_000 + n).unwrap();
+    }
+    // A request that is under way keeps the door, and so the node, from ending.
+    let (mut slow, body) = (a.client(), r#"{"key":"slow","data":{"n":1}}"#);
+    let head =
+        format!("POST /api HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
+    slow.send(head.as_bytes()).unwrap();
+    slow.send(&body.as_bytes()[..9]).unwrap();
+    wait_until("it has begun", PATIENCE, || a.get("/livez").status == 200);
+    a.signal(Signal::TERM);
+    b.signal(Signal::CONT);
+    wait_until("b has heard that a goes", PATIENCE, || b.state_of("a") == "leaving");
+    slow.send(&body.as_bytes()[9..]).unwrap();
+    assert_eq!(slow.receive().unwrap().status, 200);
+    assert!(a.wait().0.success());
+    settle(&[&b]);
+    let found = |n: u64| b.number(&format!("key-{n}"));
+    let lost: Vec<_> = (0..200).filter(|n| found(*n) != Some(1_000 + n)).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+    assert_eq!(b.number("slow"), Some(1));
 }

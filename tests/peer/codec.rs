@@ -24,11 +24,13 @@ fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
 }
 
 fn key() -> impl Strategy<Value = Key> {
-    (option::of("[a-zA-Z0-9._-]{1,64}"), vec(any::<u8>(), 1..100)).prop_map(|(namespace, bytes)| {
-        let namespace =
-            namespace.map_or(Namespace::default(), |name| Namespace::new(&name).unwrap());
-        Key::in_namespace(namespace, bytes).unwrap()
-    })
+    (option::of("[a-zA-Z0-9_-][a-zA-Z0-9._-]{0,63}"), vec(any::<u8>(), 1..100)).prop_map(
+        |(namespace, bytes)| {
+            let namespace =
+                namespace.map_or(Namespace::default(), |name| Namespace::new(&name).unwrap());
+            Key::in_namespace(namespace, bytes).unwrap()
+        },
+    )
 }
 
 fn media() -> impl Strategy<Value = MediaType> {
