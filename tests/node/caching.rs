@@ -84,6 +84,7 @@ fn what_is_no_value_is_kept_by_nobody() {
         ("GET", "/explain?key=a", "", 200, vec![token]),
         ("POST", "/api", r#"{"key":"a","data":{}}"#, 200, vec![token]),
         ("POST", "/api", r#"{"data":{}}"#, 200, vec![token]),
+        ("GET", "/api?key=a", "", 200, vec![token]),
         ("GET", "/api/cmd?key=a&cmd[query]=ONLY&cmd[keys][]=a", "", 200, vec![token]),
         ("DELETE", "/api?key=a", "", 200, vec![token]),
         ("DELETE", "/v1/a?key=k", "", 200, vec![token]),

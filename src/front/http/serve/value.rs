@@ -11,10 +11,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::Response;
 use hyper::body::Body;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use warp::reply::Response as Answer;
 
-use super::answer::Refusal;
+use super::answer::{NO_STORE, Refusal};
 use super::json::ValidJson;
 use super::room::{Place, Room};
 use crate::cache::{Cache, Found};
@@ -191,8 +191,8 @@ impl Value {
         self.entry.media == MediaType::Json
     }
 
-    /// An answer of the value as JSON between `before` and `after`; `None` for a value that is
-    /// neither JSON nor text, or text that is not all here.
+    /// An answer of the value as JSON between `before` and `after`, for nobody to keep; `None` for a
+    /// value that is neither JSON nor text, or text that is not all here.
     pub(crate) fn enclosed(&self, mut before: Vec<u8>, after: &[&[u8]]) -> Option<Answer> {
         let mut response = match &self.held {
             Held::Left(_) if !self.is_json() => return None,
@@ -206,6 +206,7 @@ impl Value {
         };
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(CONTENT_TYPE, json);
+        response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
         Some(response)
     }
 
