@@ -151,18 +151,20 @@ fn post(key: &str, n: usize) -> String {
     format!("POST /api HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}")
 }
 
+/// Two nodes that hold so many entries.
+fn filled(entries: usize) -> [Member; 2] {
+    let [a, b] = cluster(["a", "b"], "512MiB");
+    let put = |n| post(&format!("fill-{n}"), n);
+    let bad = pipelined(&[&a, &b], entries, put, |_, answer| answer.status == 200);
+    assert_eq!(bad, 0, "not all entries were written");
+    [a, b]
+}
+
 fn join(rounds: usize, entries: usize) {
     println!(
         "\n== {rounds} rounds of: a third node joins two that hold {entries} entries, and drains"
     );
-    let [a, b] = cluster(["a", "b"], "512MiB");
-    let bad = pipelined(
-        &[&a, &b],
-        entries,
-        |n| post(&format!("fill-{n}"), n),
-        |_, answer| answer.status == 200,
-    );
-    assert_eq!(bad, 0, "not all entries were written");
+    let [a, b] = filled(entries);
     let load = Load::start_plan(&[&a, &b], Plan { filled: entries, ..GENTLE });
     thread::sleep(Duration::from_secs(2));
     load.take_reads();
@@ -225,14 +227,7 @@ fn far(rounds: usize, entries: usize) {
         "\n== {rounds} rounds of: a node {FAR} away from two others hands over its share of {entries} \
          entries"
     );
-    let [a, b] = cluster(["a", "b"], "512MiB");
-    let bad = pipelined(
-        &[&a, &b],
-        entries,
-        |n| post(&format!("fill-{n}"), n),
-        |_, answer| answer.status == 200,
-    );
-    assert_eq!(bad, 0, "not all entries were written");
+    let [a, b] = filled(entries);
     let (mut drains, mut rates, mut lost) = (vec![], vec![], 0);
     for round in 0..rounds {
         let mut c = start("c", &[&a.addr], "512MiB");

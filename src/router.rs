@@ -120,14 +120,7 @@ impl Router {
     /// As [`Self::run_one`].
     #[inline]
     pub async fn get(&self, key: &Key, now: Millis) -> Result<Option<Entry>, Error> {
-        let slot = key.slot();
-        if let Some(found) = self.read_entry(slot, key, now) {
-            return Ok(found);
-        }
-        match Box::pin(self.ask(slot, Get { key: key.clone() }.into())).await? {
-            Reply::Entry(found) => Ok(found),
-            _ => Err(Error::Unanswered { owner: self.name_of(slot) }),
-        }
+        Ok(self.find(key, now, usize::MAX).await?.map(|found| found.entry))
     }
 
     /// The same, with a value that is here left where it is if it has more than `bytes_max`.
@@ -257,18 +250,8 @@ impl Router {
         self.inner.gate.is_settled(slot, now)
     }
 
-    /// What is under a key of `slot`, straight from the table; `None` if that says nothing, as the
-    /// slot is another's or is not all here.
-    #[inline]
-    fn read_entry(&self, slot: Slot, key: &Key, now: Millis) -> Option<Option<Entry>> {
-        if !self.inner.gate.serves(slot, now) {
-            return None;
-        }
-        let found = self.shard_of(slot).get(key, now);
-        self.is_sure(slot, found.is_some(), now).then_some(found)
-    }
-
-    /// The same for any command that is read.
+    /// What comes of a command that is read, straight from the table; `None` if that says nothing, as
+    /// the slot is another's or is not all here.
     #[inline]
     fn read(&self, slot: Slot, command: &Command, now: Millis) -> Option<Reply> {
         if !self.inner.gate.serves(slot, now) {

@@ -109,9 +109,7 @@ impl Shard {
     #[inline]
     #[must_use]
     pub fn get(&self, key: &Key, now: Millis) -> Option<Entry> {
-        let entry = self.inner.reader.get(key, now);
-        self.inner.holding.counts.looked(entry.is_some());
-        entry
+        self.find(key, now, usize::MAX).map(|found| found.entry)
     }
 
     /// The same, with the value left where it is if that has more than `bytes_max`.

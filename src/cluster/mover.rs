@@ -132,7 +132,9 @@ impl MoverState {
         // Who takes nothing now is asked again in a while, and after longer and longer whiles. The timer
         // ends with the actor; nobody has to wait for it.
         self.is_resting = true;
-        let pause = if moved == 0 { self.pause } else { MOVE_PAUSE_MIN };
+        // A pass that was cut short says nothing of those who were not asked yet.
+        let is_vain = moved == 0 && !self.shared.handoff().has_fresh_residue();
+        let pause = if is_vain { self.pause } else { MOVE_PAUSE_MIN };
         self.pause = MOVE_PAUSE_MAX.min(2 * pause);
         drop(me.send_after(pause, || MoverMsg::Rested));
     }
