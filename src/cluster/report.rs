@@ -85,17 +85,25 @@ impl Cluster {
             version: shared.version_of(&member.id),
         });
         let (epoch, members) = (roster.view().epoch(), members.collect());
+        let digest = roster.digest();
         drop(roster);
-        // Until a pass has counted them, there is one at least.
-        let moving = match shared.handoff().residue().is_empty() {
-            true => 0,
-            false => shared.holdings.moving.load(Ordering::Relaxed).max(1),
-        };
+        let moving = shared.moving(digest);
         ClusterReport { epoch, moving, members, peers: shared.places() }
     }
 }
 
 impl Shared {
+    /// Entries that another node should have, among members with this fingerprint: one at least until the
+    /// keeper has seen these, and until a pass has counted what there is.
+    fn moving(&self, digest: u64) -> u64 {
+        let handoff = self.handoff();
+        let is_behind = handoff.map().is_none_or(|map| map.digest() != digest);
+        match handoff.residue().is_empty() && !is_behind {
+            true => 0,
+            false => self.holdings.moving.load(Ordering::Relaxed).max(1),
+        }
+    }
+
     fn places(&self) -> Vec<PeerReport> {
         let linked = self.transport().peers();
         let dials = self.dials();
@@ -123,12 +131,13 @@ impl Shared {
         }
     }
 
-    /// Whether another node could take over what this one holds: one that does not leave too.
+    /// Whether another node could take over what this one holds, now or once it has joined: one that does
+    /// not leave too.
     pub(super) fn has_taker(&self) -> bool {
         self.roster()
             .view()
             .living()
-            .any(|member| member.id != self.me && member.standing == Standing::Alive)
+            .any(|member| member.id != self.me && member.standing < Standing::Leaving)
     }
 
     /// Whether this node has nothing left that others should have, or nobody is there to take it.

@@ -48,6 +48,25 @@ fn a_node_that_leaves_while_another_joins_loses_nothing() {
     load.finish().assert_clean();
 }
 
+/// It may not have heard yet that the other one takes part.
+#[test]
+fn a_node_that_is_told_to_go_the_moment_another_is_ready_hands_everything_over() {
+    const KEYS: u64 = 100;
+    let mut last = Member::start("a", &[]);
+    for n in 0..KEYS {
+        last.put(&format!("key-{n}"), n).unwrap();
+    }
+    for name in ["b", "a"].into_iter().cycle().take(10) {
+        let next = Member::start(name, &[&last.addr]);
+        last.drain();
+        assert_eq!(next.entries(), KEYS);
+        last = next;
+    }
+    for n in 0..KEYS {
+        assert_eq!(last.number(&format!("key-{n}")), Some(n));
+    }
+}
+
 #[test]
 fn every_entry_is_with_the_last_node_after_all_others_left() {
     const KEYS: u64 = 2_000;

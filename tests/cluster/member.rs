@@ -290,9 +290,11 @@ pub fn wait_for<T>(
 ) -> (T, Duration) {
     let began = Instant::now();
     loop {
+        // What was seen before the time was over says nothing, however long it took to look.
+        let is_last = within < began.elapsed();
         match attempt() {
             Ok(done) => return (done, began.elapsed()),
-            Err(reason) if within < began.elapsed() => {
+            Err(reason) if is_last => {
                 panic!("not within {within:?}: {what}: {reason}")
             }
             Err(_) => std::thread::sleep(GLANCE),
