@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::sync::watch;
 
 use crate::command::{Access, Command, Get, Reply, Scope};
@@ -204,6 +205,15 @@ impl Router {
         self.travel(slot, command).await
     }
 
+    /// Waits until all that was sent to the writers of this node before is done.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shard::barrier`]; it may not be done then.
+    pub async fn barrier(&self) -> Result<(), Error> {
+        join_all(self.inner.shards.iter().map(Shard::barrier)).await.into_iter().collect()
+    }
+
     /// Has the writers of this node take over or forget what moves, whoever owns its slots; whether
     /// each changed something, in order.
     ///
@@ -225,7 +235,7 @@ impl Router {
             groups.map(async |((places, group), shard)| (places, shard.transfer(group).await));
         // Each of them has a shard that answers for it.
         let mut answers = vec![Ok(false); len];
-        for (places, group) in futures_util::future::join_all(groups).await {
+        for (places, group) in join_all(groups).await {
             for (at, answer) in places.into_iter().zip(group) {
                 answers[at] = answer;
             }

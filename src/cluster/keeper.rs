@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use futures_util::future::join_all;
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::sleep;
@@ -16,7 +15,6 @@ use super::message::{Claimant, KeeperMsg, MoverMsg};
 use super::task::Task;
 use crate::clock;
 use crate::entry::{Millis, Version};
-use crate::error::Error;
 use crate::limits::{CLAIM_ANSWER_TIMEOUT, CLAIM_PAUSE, HANDOFF_TICK, LEASE};
 use crate::member::{Member, NodeId};
 use crate::partition::{Handoff, HandoffAction, HandoffEvent, PartitionMap, SLOTS, Slot, SlotSet};
@@ -30,8 +28,8 @@ struct KeeperActor;
 struct KeeperState {
     shared: Arc<Shared>,
     me: ActorRef<KeeperMsg>,
-    /// What the gate says of each slot.
-    passages: Vec<Passage>,
+    /// What the gate says of each slot, once it was told.
+    passages: Vec<Option<Passage>>,
     /// The members, and by way of whom and over which session each is reached, that gate and routes were
     /// last made of. A session may end and another begin between two looks.
     seen: (u64, u64, Vec<(NodeId, NodeId, u64)>),
@@ -89,11 +87,9 @@ impl Actor for KeeperActor {
         me: ActorRef<KeeperMsg>,
         shared: Arc<Shared>,
     ) -> Result<KeeperState, ActorProcessingErr> {
-        // The last keeper may have ended anywhere between its machine and the gate: all is said anew, and
-        // whatever arrives is doubted, as it is not known any more what need not be.
-        let doubt = Passage { is_doubtful: true, ..Passage::default() };
+        // The last keeper may have ended anywhere between its machine and the gate: all is said anew.
         let mut state = KeeperState {
-            passages: vec![doubt; usize::from(SLOTS)],
+            passages: vec![None; usize::from(SLOTS)],
             seen: (0, 0, vec![]),
             closing: BTreeMap::new(),
             closings: 0,
@@ -201,11 +197,6 @@ impl KeeperState {
         };
         // Links may be others even where the members are the same.
         let is_view = matches!(event, HandoffEvent::ViewChanged(_));
-        let (left, actions) = {
-            let mut handoff = self.shared.handoff();
-            let left = handoff.residue().clone();
-            (left, handoff.step(self.shared.now(), event))
-        };
         let is_quiet = |action: &HandoffAction| match action {
             HandoffAction::Claim { .. }
             | HandoffAction::Refuse { .. }
@@ -214,9 +205,14 @@ impl KeeperState {
                 false
             }
         };
+        let shared = Arc::clone(&self.shared);
+        // In one go: no pass over what is to be moved may begin before the gate is closed.
+        let mut handoff = shared.handoff();
+        let actions = handoff.step(shared.now(), event);
         if is_view || !actions.iter().all(is_quiet) {
-            self.follow(&left);
+            self.follow(&handoff);
         }
+        drop(handoff);
         self.act(actions, &claimed, claimant);
         if !self.shared.handoff().residue().is_empty() {
             self.shared.mover.tell(MoverMsg::Work);
@@ -268,7 +264,7 @@ impl KeeperState {
         self.closing.insert(closing, slots.clone());
         let (shared, me) = (Arc::clone(&self.shared), self.me.clone());
         tokio::spawn(async move {
-            while let Err(reason) = barrier(shared.router.shards()).await {
+            while let Err(reason) = shared.router.barrier().await {
                 warn!(%reason, "a shard has not let go of its slots yet");
                 sleep(CLAIM_PAUSE).await;
             }
@@ -319,38 +315,27 @@ impl KeeperState {
         });
     }
 
-    /// Has the routes and the gate say what the machine says. `left` is what there were left-overs of
-    /// before.
-    fn follow(&mut self, left: &SlotSet) {
-        let handoff = self.shared.handoff();
+    /// Has the routes and the gate say what the machine says.
+    fn follow(&mut self, handoff: &Handoff) {
         let Some(map) = handoff.map().cloned() else { return };
         let arriving = handoff.arriving();
-        let sources = self.sources(&handoff, &arriving);
+        let sources = self.sources(handoff, &arriving);
         let link = |member: &Member| self.shared.way(&member.id);
         let links = map.members().iter().map(link).collect();
-        // With one source, and nothing here from before it, what has arrived is the newest there is.
-        let is_mixed = |slot: &Slot| {
-            let passage = self.passages[usize::from(slot.0)];
-            let was_held = passage.serves && !passage.is_arriving;
-            let sources = sources.get(slot).map_or(0, |sources| sources.len());
-            left.contains(*slot) || was_held || 1 < sources
-        };
-        let mixed: SlotSet = arriving.iter().filter(is_mixed).collect();
         // Before the gate: who finds a slot open must find its sources.
         self.shared.router.publish(Routes { map, links, sources });
         let mut changed = vec![];
         for slot in (0..SLOTS).map(Slot) {
             let passage = &mut self.passages[usize::from(slot.0)];
             let serves = handoff.is_held(slot);
-            let is_arriving = arriving.contains(slot);
             let next = Passage {
                 serves,
                 is_ours: serves || handoff.is_claiming(slot),
-                is_arriving,
-                is_doubtful: is_arriving && (passage.is_doubtful || mixed.contains(slot)),
+                is_arriving: arriving.contains(slot),
+                is_doubtful: handoff.doubtful().contains(slot),
             };
-            if *passage != next {
-                *passage = next;
+            if *passage != Some(next) {
+                *passage = Some(next);
                 changed.push((slot, next));
             }
         }
@@ -370,11 +355,6 @@ impl KeeperState {
         }
         sources
     }
-}
-
-/// Waits until all that was sent to the writers before is done.
-async fn barrier(shards: &[Shard]) -> Result<(), Error> {
-    join_all(shards.iter().map(Shard::barrier)).await.into_iter().collect()
 }
 
 #[cfg(test)]

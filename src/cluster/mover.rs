@@ -199,6 +199,11 @@ impl Pass {
         let shards = shared.router.shards();
         let count = self.slots.iter().map(|slot| shared.router.shard_of(slot).records(slot)).sum();
         shared.holdings.moving.store(count, Ordering::Relaxed);
+        if let Err(reason) = shared.router.barrier().await {
+            // A write from before the slots were closed may come behind where the pass has looked.
+            debug!(%reason, "a shard has not let go of its slots yet");
+            self.left = self.slots.clone();
+        }
         for shard in shards {
             self.go_over(shard, &routes).await;
         }

@@ -30,10 +30,11 @@
 //! What the driver has to know about entries:
 //!
 //! - While a slot is in [`Handoff::arriving`], an entry of it may be with one of its
-//!   [`Handoff::sources`]. An entry here whose version is not above the clocks that came with the
-//!   answers may be an old one. So for such an entry, or none, the sources are asked, the newest
-//!   version counts, and the own table is looked at once more after they answered. If the slot was
-//!   closed meanwhile, the request begins again. A source out of reach means waiting, not a miss.
+//!   [`Handoff::sources`]. What is known of a key here is the newest there is unless the slot is in
+//!   [`Handoff::doubtful`]: then it may have been left here from an earlier time. So for what is not
+//!   known, or is doubtful, the sources are asked, the newest version counts, and the own table is
+//!   looked at once more after they answered. If the slot was closed meanwhile, the request begins
+//!   again. A source out of reach means waiting, not a miss.
 //! - The answer to a claim carries the greatest version this node knows, and the claimer observes
 //!   it before it opens. So each write to an open slot is newer than all its sources have.
 //! - A request that another node routed here is done only if that node is a member of the map: a
@@ -141,6 +142,8 @@ pub struct Handoff {
     residue: SlotSet,
     /// The part of it that came after the pass under way began.
     residue_fresh: SlotSet,
+    /// What is arriving though something of it may be here from an earlier time, or comes from several.
+    doubtful: SlotSet,
     /// Every member something is claimed from.
     peers: BTreeMap<NodeId, Peer>,
     claims: u64,
@@ -179,6 +182,7 @@ impl Handoff {
             held: SlotSet::new(),
             residue: SlotSet::new(),
             residue_fresh: SlotSet::new(),
+            doubtful: SlotSet::new(),
             peers: BTreeMap::new(),
             claims: 0,
             due: Duration::ZERO,
@@ -189,6 +193,8 @@ impl Handoff {
     /// Takes in what happened at `now`, on the clock of the [`Roster`](crate::member::Roster).
     /// Returns what is to be done, in order.
     pub fn step(&mut self, now: Duration, event: HandoffEvent) -> Vec<HandoffAction> {
+        let mut here = self.held.without(&self.arriving());
+        here.add(&self.residue);
         match event {
             HandoffEvent::Tick => {}
             HandoffEvent::ViewChanged(map) => self.view_changed(now, &map),
@@ -205,6 +211,7 @@ impl Handoff {
             HandoffEvent::Woke => self.doubt_all(now),
         }
         self.open();
+        self.doubt(&here);
         self.claim(now);
         std::mem::take(&mut self.actions)
     }
@@ -265,6 +272,15 @@ impl Handoff {
         let mut arriving = SlotSet::new();
         self.peers.values().for_each(|peer| arriving.add(&peer.arriving));
         arriving
+    }
+
+    /// What is arriving and may be known here as it was at an earlier time.
+    ///
+    /// Not where there was nothing of a slot when it began to arrive, and it comes from one node: that one
+    /// writes no more, so that what has come of it is the newest there is.
+    #[must_use]
+    pub fn doubtful(&self) -> &SlotSet {
+        &self.doubtful
     }
 
     /// Who may have entries of a slot in [`Handoff::arriving`].
@@ -462,12 +478,20 @@ impl Handoff {
         self.actions.push(HandoffAction::Open(opened));
     }
 
-    /// The slots that somebody owes, and those that several do.
-    fn owed(&self) -> (SlotSet, SlotSet) {
+    /// Doubts what is known of slots that are arriving, if something of them was `here` before.
+    fn doubt(&mut self, here: &SlotSet) {
+        let (arriving, mixed) = self.once_and_twice(|peer| &peer.arriving);
+        self.doubtful.add(here);
+        self.doubtful.add(&mixed);
+        self.doubtful.keep(&arriving);
+    }
+
+    /// The slots that are in what `of` says of somebody, and those that are in what it says of several.
+    fn once_and_twice(&self, of: impl Fn(&Peer) -> &SlotSet) -> (SlotSet, SlotSet) {
         let (mut once, mut twice) = (SlotSet::new(), SlotSet::new());
-        for peer in self.peers.values() {
-            twice.add(&once.and(&peer.owes));
-            once.add(&peer.owes);
+        for slots in self.peers.values().map(of) {
+            twice.add(&once.and(slots));
+            once.add(slots);
         }
         (once, twice)
     }
@@ -479,7 +503,7 @@ impl Handoff {
             return;
         };
         self.due = Duration::MAX;
-        let (once, twice) = self.owed();
+        let (once, twice) = self.once_and_twice(|peer| &peer.owes);
         for (to, peer) in self.peers.iter_mut().filter(|(_, peer)| !peer.is_settled()) {
             if now < peer.next {
                 self.due = self.due.min(peer.next);

@@ -117,6 +117,11 @@ pub enum Message {
         request: u64,
         record: Option<Record>,
     },
+    /// What was fetched is taken over.
+    Took {
+        key: usize,
+        version: u64,
+    },
     Push(Vec<Pushed>),
     /// What was taken of it.
     Pushed(Vec<Pushed>),
@@ -127,7 +132,7 @@ impl Message {
     /// undo a later one.
     pub fn can_repeat(&self) -> bool {
         match self {
-            Self::Run(_) | Self::Moved { .. } | Self::Ran { .. } => false,
+            Self::Run(_) | Self::Moved { .. } | Self::Ran { .. } | Self::Took { .. } => false,
             Self::Relay { message, .. } | Self::Relayed { message, .. } => message.can_repeat(),
             _ => true,
         }
@@ -153,6 +158,7 @@ impl Message {
             Self::Ran { op, record } => 3_000 + op.id + record.map_or(0, |r| r.version),
             Self::Fetch { request, .. } => 4_000 + request,
             Self::Fetched { request, .. } => 5_000 + request,
+            Self::Took { version, .. } => 8_000 ^ version,
             Self::Push(entries) => 6_000 + entries.len() as u64,
             Self::Pushed(entries) => 7_000 + entries.len() as u64,
         }

@@ -55,7 +55,6 @@ pub struct Node {
     /// Claims that were not answered, for one who believes silence.
     unanswered: BTreeMap<(NodeId, u64), u64>,
     clock: u64,
-    floor: u64,
     skew_ms: i64,
     /// How often the slot of each key was closed.
     closed: [u64; KEYS],
@@ -137,7 +136,6 @@ impl Node {
             late: (SlotSet::new(), 0),
             unanswered: BTreeMap::new(),
             clock: 0,
-            floor: 0,
             skew_ms,
             closed: [0; KEYS],
             taken: Vec::new(),
@@ -308,7 +306,6 @@ impl Node {
                 self.unanswered.retain(|(to, claim), _| *to != from || *claim != id);
                 if !self.has(Bug::IgnoresClocks) {
                     self.clock = self.clock.max(clock);
-                    self.floor = self.floor.max(clock);
                 }
                 self.handoff(now, HandoffEvent::Answered { from, id, residue }, maps);
             }
@@ -320,6 +317,7 @@ impl Node {
                 self.reach(now, &from, Message::Fetched { request, record });
             }
             Message::Fetched { request, record } => self.fetched(now, &from, request, record),
+            Message::Took { key, version } => self.took(key, version),
             Message::Push(entries) => self.pushed(now, &from, entries),
             Message::Pushed(entries) => self.taken.extend(entries),
             _ => {}
@@ -564,8 +562,8 @@ impl Node {
         let sources: Vec<NodeId> =
             self.handoff.sources(slot_of(op.key)).into_iter().cloned().collect();
         let is_sure =
-            |record: Record| self.floor < record.version || self.has(Bug::TrustsLeftOvers);
-        if sources.is_empty() || record.is_some_and(is_sure) || self.has(Bug::AsksNoSource) {
+            !self.handoff.doubtful().contains(slot_of(op.key)) || self.has(Bug::TrustsLeftOvers);
+        if sources.is_empty() || is_sure && record.is_some() || self.has(Bug::AsksNoSource) {
             return self.answer(now, op, record);
         }
         if !sources.iter().all(|source| self.reaches(now, source)) {
@@ -591,12 +589,21 @@ impl Node {
             && !is_closed
         {
             self.merge(key, record);
+            // It would be asked again for what is overwritten here, once the new value has ended.
+            self.reach(now, from, Message::Took { key, version: record.version });
         }
         if is_last && let Some(Read { op, .. }) = self.reads.remove(&request) {
             match is_closed {
                 true => self.run(now, op, None),
                 false => self.answer(now, op, self.table.get(&key).copied()),
             }
+        }
+    }
+
+    fn took(&mut self, key: usize, version: u64) {
+        let is_it = self.table.get(&key).is_some_and(|known| known.version == version);
+        if is_it && !self.handoff.is_held(slot_of(key)) {
+            self.table.remove(&key);
         }
     }
 
