@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::deadline::Activity;
 use super::ending::Ending;
+use crate::limits::HTTP_WRITE_COPY_BYTES;
 
 /// A stream that notes what passes.
 pub(super) struct NotedStream {
@@ -87,7 +88,11 @@ impl AsyncWrite for NotedStream {
         if !self.activity.owes_answer() {
             return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
         }
-        let sent = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let stream = Pin::new(&mut self.stream);
+        let sent = match in_one(slices, &mut [0; HTTP_WRITE_COPY_BYTES]) {
+            Some(bytes) => stream.poll_write(cx, bytes),
+            None => stream.poll_write_vectored(cx, slices),
+        };
         self.note_sent(&sent);
         sent
     }
@@ -109,4 +114,14 @@ impl AsyncWrite for NotedStream {
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
+}
+
+/// The bytes of some slices in one, if there is room for them.
+fn in_one<'a>(slices: &[io::IoSlice<'_>], room: &'a mut [u8]) -> Option<&'a [u8]> {
+    let mut len = 0;
+    for slice in slices {
+        room.get_mut(len..len + slice.len())?.copy_from_slice(slice);
+        len += slice.len();
+    }
+    Some(&room[..len])
 }
