@@ -14,14 +14,15 @@ mod tests;
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::time::timeout;
-use tracing::{info, warn};
+use tokio::net::{self, TcpSocket, TcpStream};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+use tracing::{debug, info, warn};
 
 use crate::limits::DOOR_BACKLOG;
 use crate::supervision::{ChildSpec, Kind, Orders, Post};
@@ -54,7 +55,10 @@ pub type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// An address that is listened on.
 #[derive(Debug)]
 pub struct Listener {
-    listener: TcpListener,
+    /// Until the door shuts.
+    listener: Mutex<Option<TcpListener>>,
+    /// Told when it has shut.
+    shut: Notify,
     addr: SocketAddr,
 }
 
@@ -77,15 +81,42 @@ impl Listener {
         let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
         socket.bind(addr)?;
-        let listener = socket.listen(DOOR_BACKLOG)?;
+        let listener = socket.listen(DOOR_BACKLOG)?.into_std()?;
         let addr = listener.local_addr()?;
-        Ok(Self { listener, addr })
+        Ok(Self { listener: Mutex::new(Some(listener)), shut: Notify::new(), addr })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// One more hold of the socket, to accept from; `None` once it is shut.
+    fn open(&self) -> io::Result<Option<net::TcpListener>> {
+        let listener = self.listener().as_ref().map(TcpListener::try_clone).transpose()?;
+        listener.map(net::TcpListener::from_std).transpose()
+    }
+
+    /// Shuts it, once nothing else holds the socket, and gives the connections that clients take for
+    /// established by then to `take`: who is closed with the socket is reset, and what it asked for
+    /// already is lost.
+    fn shut(&self, mut take: impl FnMut(TcpStream)) {
+        if let Some(listener) = self.listener().take() {
+            // Until there is none, or the system gives none.
+            while let Ok((stream, _)) = listener.accept() {
+                let is_set = stream.set_nonblocking(true);
+                match is_set.and_then(|()| TcpStream::from_std(stream)) {
+                    Ok(stream) => take(stream),
+                    Err(reason) => debug!(%reason, "a connection was gone before it was accepted"),
+                }
+            }
+        }
+        self.shut.notify_one();
+    }
+
+    fn listener(&self) -> MutexGuard<'_, Option<TcpListener>> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -132,11 +163,26 @@ impl Door {
         self.shared.phases.enter(Phase::Draining);
     }
 
-    /// Answers what has begun and closes what is left after `grace`.
+    /// Stops listening: whoever comes has somewhere else to go. Connections that clients take for
+    /// established are taken, and in all there are what has begun is answered.
+    pub fn shut(&self) {
+        self.shared.phases.enter(Phase::Shut);
+    }
+
+    /// Answers what has begun, and whoever comes until all that is answered unless the door is
+    /// [shut](Self::shut); closes what is left after `grace`.
     pub async fn drain(&self, grace: Duration) {
-        let Shared { name, places, phases, .. } = &*self.shared;
+        let Shared { name, listener, places, phases, .. } = &*self.shared;
+        let end = Instant::now() + grace;
         self.close_idle();
-        if timeout(grace, places.all_free()).await.is_err() {
+        if phases.now() < Phase::Shut {
+            // Whether in time or not, it goes on with the next step.
+            drop(timeout_at(end, places.all_free()).await);
+            self.shut();
+        }
+        // If its loop does not get to it in time, what waits there is closed with the rest.
+        drop(timeout_at(end, listener.shut.notified()).await);
+        if timeout_at(end, places.all_free()).await.is_err() {
             let open = places.open();
             warn!(door = name, open, "closing connections that did not end in time");
         }

@@ -233,6 +233,9 @@ impl Node {
             };
             (left, ()) = tokio::join!(cluster.hand_over(), told);
         }
+        if others.is_some() {
+            self.doors.iter().for_each(Door::shut);
+        }
         join_all(self.doors.iter().map(|door| door.drain(DRAIN_TIMEOUT))).await;
         if let Some(cluster) = &self.cluster {
             if left.is_ok() {

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::{debug, warn};
@@ -53,7 +53,8 @@ impl Actor for DoorActor {
         me: ActorRef<DoorMsg>,
         door: Arc<Shared>,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let accepting = accept_loop(Arc::clone(&door), TellOnDrop(me));
+        let listener = door.listener.open()?;
+        let accepting = accept_loop(Arc::clone(&door), listener, TellOnDrop(me));
         Ok((door, AcceptLoop(tokio::spawn(accepting))))
     }
 
@@ -72,7 +73,7 @@ impl Actor for DoorActor {
 
 fn accept_ended(door: &Shared) -> Result<(), ActorProcessingErr> {
     match door.phases.now() {
-        Phase::Closed => Ok(()),
+        Phase::Shut | Phase::Closed => Ok(()),
         Phase::Open | Phase::Leaving | Phase::Draining => Err("the accept loop ended".into()),
     }
 }
@@ -81,12 +82,21 @@ fn crash() -> Result<(), ActorProcessingErr> {
     panic!("crashed on demand");
 }
 
-async fn accept_loop(door: Arc<Shared>, _teller: TellOnDrop) {
+async fn accept_loop(door: Arc<Shared>, listener: Option<TcpListener>, _teller: TellOnDrop) {
+    if let Some(listener) = listener {
+        accept_all(&door, &listener).await;
+    }
+    // Its hold of the socket is gone with it.
+    door.listener.shut(|stream| take(&door, stream));
+}
+
+/// Accepts connections until the door shuts.
+async fn accept_all(door: &Shared, listener: &TcpListener) {
     let mut phase = door.phases.watch();
-    while *phase.borrow_and_update() != Phase::Closed {
+    while *phase.borrow_and_update() < Phase::Shut {
         tokio::select! {
-            accepted = door.listener.listener.accept() => match accepted {
-                Ok((stream, _)) => take(&door, stream),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => take(door, stream),
                 Err(reason) => pause(&reason).await,
             },
             // The sender is in `door`, so that this is never an error.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
 /// What a door does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// It takes connections and requests.
     Open,
@@ -14,6 +14,8 @@ pub enum Phase {
     Leaving,
     /// The same, and connections without a request under way are closed.
     Draining,
+    /// It takes no more connections; in those it has, what has begun is answered.
+    Shut,
     /// It closes whatever is left.
     Closed,
 }
@@ -57,8 +59,13 @@ impl Phases {
         self.0.phase.subscribe()
     }
 
+    /// Goes on to a phase; never back to one.
     pub(super) fn enter(&self, phase: Phase) {
-        self.0.is_leaving.store(phase != Phase::Open, Ordering::Relaxed);
-        self.0.phase.send_replace(phase);
+        self.0.is_leaving.store(true, Ordering::Relaxed);
+        self.0.phase.send_if_modified(|now| {
+            let is_later = *now < phase;
+            *now = phase.max(*now);
+            is_later
+        });
     }
 }

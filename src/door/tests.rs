@@ -12,7 +12,7 @@ use crate::supervision::Supervisor;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Closes its connections in the phase of this.
+/// Closes its connections from the phase of this on.
 struct Greeting(Phase);
 
 impl Protocol for Greeting {
@@ -20,7 +20,7 @@ impl Protocol for Greeting {
         let last = self.0;
         Box::pin(async move {
             let _ = stream.write_all(b"welcome").await;
-            let _ = phases.watch().wait_for(|phase| *phase == last).await;
+            let _ = phases.watch().wait_for(|phase| last <= *phase).await;
         })
     }
 
@@ -75,6 +75,22 @@ async fn a_door_that_drains_waits_for_its_connections_and_takes_none_any_more() 
     timeout(LIMIT, door.drain(LIMIT)).await.unwrap();
     assert!(has_ended(&mut stream).await);
     assert_eq!(places.open(), 0);
+    supervisor.stop().await;
+}
+
+/// To its client it is established, and may have been asked something.
+#[tokio::test]
+async fn a_connection_that_waits_while_the_door_shuts_is_served_and_one_that_comes_later_is_refused()
+ {
+    let (door, _, supervisor) = open(2, Phase::Closed).await;
+    let mut waiting = std::net::TcpStream::connect(door.addr()).unwrap();
+    door.shut();
+    timeout(LIMIT, door.drain(LIMIT / 100)).await.unwrap();
+    let mut word = [0; 7];
+    std::io::Read::read_exact(&mut waiting, &mut word).unwrap();
+    assert_eq!(&word, b"welcome");
+    let late = TcpStream::connect(door.addr()).await;
+    assert_eq!(late.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
     supervisor.stop().await;
 }
 

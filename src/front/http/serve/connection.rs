@@ -56,9 +56,8 @@ pub(super) async fn serve(http: &Shared, phases: &Phases, stream: TcpStream) {
     let mut connection = builder().serve_connection(io, service);
 
     let mut phase = phases.watch();
-    if *phase.borrow() == Phase::Closed {
-        return;
-    }
+    // One that comes late is told at once.
+    phase.mark_changed();
     let mut watchdog = std::pin::pin!(sleep_until(opened));
     let ended = loop {
         tokio::select! {
@@ -77,7 +76,7 @@ pub(super) async fn serve(http: &Shared, phases: &Phases, stream: TcpStream) {
             // The sender is in `phases`, so that this is never an error.
             _ = phase.changed() => match *phase.borrow_and_update() {
                 Phase::Open | Phase::Leaving => {}
-                Phase::Draining => {
+                Phase::Draining | Phase::Shut => {
                     activity.end(Ending::called);
                     watchdog.as_mut().reset(Instant::now() + HTTP_LINGER_LEAVING_TIMEOUT);
                 }

@@ -100,7 +100,7 @@ impl Ending {
 pub(super) fn patience(phase: Phase) -> Option<Duration> {
     match phase {
         Phase::Open | Phase::Leaving => Some(HTTP_LINGER_PAUSE),
-        Phase::Draining => Some(HTTP_LINGER_LEAVING_TIMEOUT),
+        Phase::Draining | Phase::Shut => Some(HTTP_LINGER_LEAVING_TIMEOUT),
         Phase::Closed => None,
     }
 }
