@@ -8,7 +8,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use smache::cache::Cache;
 use smache::command::{Command, Condition, Get, Put, Reply};
-use smache::config::{Config, LogFormat};
+use smache::config::{Config, LogFormat, RequestLog};
 use smache::entry::{Key, MediaType};
 use smache::member::NodeName;
 use smache::node::Node;
@@ -32,6 +32,7 @@ fn config() -> Config {
         has_demo: false,
         log: LevelFilter::OFF,
         log_format: LogFormat::Text,
+        request_log: RequestLog::default(),
     }
 }
 

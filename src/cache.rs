@@ -3,6 +3,7 @@
 //! It checks a command, has it done, and tells how the node is. Doors turn bytes into commands and
 //! replies into bytes and name nothing behind this.
 
+mod figures;
 mod status;
 
 use std::collections::BTreeMap;
@@ -24,10 +25,12 @@ use crate::member::{NodeId, NodeName};
 use crate::partition::Slot;
 use crate::router::Router;
 use crate::supervision::Supervisor;
+use crate::trace;
 
 pub use crate::peer::Chaos;
 pub use crate::supervision::{CrashError, Tree};
 pub use crate::table::Found;
+pub use figures::{ClusterFigures, Figures};
 pub use status::{
     ClusterStatus, Explanation, MemberState, MemberStatus, MemoryStatus, NodeState, PeerStatus,
     RequestStatus, ShardStatus, Status,
@@ -97,7 +100,9 @@ impl Cache {
     /// [`Error`], if whoever has the key does not answer.
     #[inline]
     pub async fn get(&self, key: &Key) -> Result<Option<Entry>, Error> {
-        self.inner.router.get(key, clock::now()).await
+        let found = self.inner.router.get(key, clock::now()).await;
+        note_miss(&found);
+        found
     }
 
     /// The same, with a value of this node left where it is if it has more than `bytes_max`: what is
@@ -108,7 +113,9 @@ impl Cache {
     /// As [`Cache::get`].
     #[inline]
     pub async fn find(&self, key: &Key, bytes_max: usize) -> Result<Option<Found>, Error> {
-        self.inner.router.find(key, clock::now(), bytes_max).await
+        let found = self.inner.router.find(key, clock::now(), bytes_max).await;
+        note_miss(&found);
+        found
     }
 
     /// Up to `len` bytes of a value that was found, from `from` on; `None` if it is not here any more.
@@ -295,5 +302,12 @@ impl Cache {
             }
             _ => Ok(()),
         }
+    }
+}
+
+#[inline]
+fn note_miss<T>(found: &Result<Option<T>, Error>) {
+    if matches!(found, Ok(None)) {
+        trace::missed();
     }
 }

@@ -7,6 +7,7 @@
 
 mod dials;
 mod discovery;
+mod figures;
 mod ids;
 mod inbox;
 mod keeper;
@@ -47,11 +48,13 @@ use crate::shard::{Gate, Transfer};
 use crate::supervision::{Post, Supervisor};
 
 use dials::Dials;
+use figures::Figures;
 use inbox::{Bell, FromPeer, Inbox};
 use message::{DiscoveryMsg, KeeperMsg, MoverMsg};
 use sight::Sight;
 use time::Followed;
 
+pub use figures::ClusterFigures;
 pub use report::{ClusterReport, MemberReport, PeerReport};
 
 /// The part of this node in a cluster. Clones are the same part.
@@ -85,6 +88,7 @@ struct Shared {
     transport: OnceLock<Transport>,
     membership: Membership,
     holdings: Holdings,
+    figures: Figures,
     discovery: Post<DiscoveryMsg>,
     /// Discovery is woken by it to look at what peers told.
     discovery_bell: Bell,
@@ -190,6 +194,7 @@ impl Cluster {
             transport: OnceLock::new(),
             holdings: Holdings::new(me.id.clone()),
             membership: Membership::new(me, seeds),
+            figures: Figures::default(),
             discovery: Post::default(),
             discovery_bell: Bell::default(),
             keeper: Post::default(),
@@ -269,7 +274,7 @@ impl Cluster {
     /// Requests this node has passed on between two others that do not hear each other.
     #[must_use]
     pub fn relayed(&self) -> u64 {
-        self.shared.transport().relayed()
+        self.shared.transport().counts().relayed.total()
     }
 
     /// Tells the others that this node goes. Nothing can be asked of them from then on.

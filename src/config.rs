@@ -11,6 +11,7 @@ mod sources;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use bytesize::ByteSize;
 
@@ -51,6 +52,17 @@ pub struct Config {
     pub log: tracing::level_filters::LevelFilter,
     /// How it is logged.
     pub log_format: LogFormat,
+    /// What is logged of requests.
+    pub request_log: RequestLog,
+}
+
+/// What is logged of requests, besides all of them at level debug.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestLog {
+    /// From which time on a request is slow, and logged for that; `None` for never.
+    pub slow: Option<Duration>,
+    /// Whether keys may be logged.
+    pub has_keys: bool,
 }
 
 /// How a log line looks.
@@ -120,6 +132,10 @@ impl Config {
             return Err(settings.error(Name::Http, reason));
         }
         let cluster = ClusterConfig::from_settings(&settings, cookie, is_insecure)?;
+        let request_log = RequestLog {
+            slow: settings.parse(Name::Slow, slow)?,
+            has_keys: settings.parse(Name::LogKeys, switch)?,
+        };
         let config = Self {
             http,
             node: settings.parse(Name::Node, node_name)?,
@@ -131,6 +147,7 @@ impl Config {
             has_demo: settings.parse(Name::Demo, switch)?,
             log: settings.parse(Name::Log, log_level)?,
             log_format: settings.parse(Name::LogFormat, log_format)?,
+            request_log,
         };
         Ok((config, settings.into_effective()))
     }
@@ -190,6 +207,14 @@ fn log_level(text: &str) -> Parsed<tracing::level_filters::LevelFilter> {
         .ok()
         .filter(|_| is_word)
         .ok_or_else(|| "allowed: off, error, warn, info, debug, trace".to_owned())
+}
+
+fn slow(text: &str) -> Parsed<Option<Duration>> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let time = humantime::parse_duration(text).ok().filter(|time| !time.is_zero());
+    time.map(Some).ok_or_else(|| "allowed: a time like 50ms or 1s, or off".to_owned())
 }
 
 fn log_format(text: &str) -> Parsed<LogFormat> {

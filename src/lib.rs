@@ -1,7 +1,7 @@
 //! smache: a distributed cache served over HTTP, built from supervised actors.
 //!
 //! Layers, each naming itself and lower ones only: `limits`, `clock`, `metrics`; `entry`, `member`,
-//! `supervision`; `record`, `partition`, `ids`; `command`, `error`; `config`, `table`; `peer`; `shard`;
+//! `supervision`; `record`, `partition`, `ids`, `trace`; `command`, `error`; `config`, `table`; `peer`; `shard`;
 //! `router`; `cluster`; `cache`; `door`; `front`; `node`. Beside them stands `client`, which knows a node
 //! only over HTTP. `ARCHITECTURE.md` shows how they fit.
 
@@ -16,6 +16,7 @@ pub mod supervision;
 pub mod record;
 pub mod partition;
 pub mod ids;
+pub mod trace;
 
 pub mod command;
 pub mod error;

@@ -502,6 +502,13 @@ pub const SOFTWARE_VERSION_BYTES_MAX: usize = 32;
 /// Connections at a time that have not said who they are; one over it is closed.
 pub const HELLO_CONNECTIONS_MAX: usize = 256;
 
+/// Longest `X-Request-Id` in bytes: it goes into each line that is logged of a request, and to the node
+/// that owns its key.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Bytes of a request's target that are logged, where keys may be: enough to know it by.
+pub const LOGGED_TARGET_BYTES_MAX: usize = 256;
+
 /// Refusals of connections that are remembered, so that each is logged once a
 /// [`HELLO_LOG_PAUSE`].
 pub const HELLO_LOGS_MAX: usize = 1_024;

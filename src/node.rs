@@ -143,7 +143,7 @@ impl Node {
         let cache = Cache::new(me.id, bytes_max, router, supervisor.clone(), cluster.clone());
         let http = http.map(|listener| {
             let guard = Guard::new(listener.addr(), config.token.clone());
-            http::door(listener, cache.clone(), guard, config.has_demo)
+            http::door(listener, cache.clone(), guard, config.request_log, config.has_demo)
         });
         let mut doors = vec![];
         for (door, spec) in [http].into_iter().flatten() {

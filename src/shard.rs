@@ -59,6 +59,8 @@ struct Counts {
     misses: Counter,
     writes: Counter,
     oversize: Counter,
+    taken_over: Counter,
+    moved: Counter,
 }
 
 /// What a shard has done and holds.
@@ -78,6 +80,10 @@ pub struct ShardStats {
     pub writes: u64,
     /// Entries of other nodes that were dropped when they came, as they are too large for this table.
     pub oversize: u64,
+    /// Entries of other nodes that are here now.
+    pub taken_over: u64,
+    /// Entries that are with other nodes now.
+    pub moved: u64,
 }
 
 impl Shard {
@@ -329,6 +335,8 @@ impl Shard {
             misses: counts.misses.total(),
             writes: counts.writes.total(),
             oversize: counts.oversize.total(),
+            taken_over: counts.taken_over.total(),
+            moved: counts.moved.total(),
         }
     }
 }

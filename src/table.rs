@@ -191,6 +191,8 @@ pub struct TableStats {
     pub dead_bytes: u64,
     /// Entries dropped for want of room, ever.
     pub evictions: u64,
+    /// Of those, the ones that were not asked for again after they were new.
+    pub evictions_unused: u64,
     /// Entries removed because they had ended, ever.
     pub expirations: u64,
     /// Tombstones dropped before they had ended, or never written, for want of room, ever.
@@ -214,6 +216,7 @@ struct Counters {
     live_words: AtomicU64,
     filled_words: AtomicU64,
     evictions: AtomicU64,
+    evictions_unused: AtomicU64,
     expirations: AtomicU64,
     tombstones_dropped: AtomicU64,
     version: AtomicU64,
@@ -337,6 +340,7 @@ impl Table {
             live_bytes: live * 8,
             dead_bytes: filled.saturating_sub(live) * 8,
             evictions: read(&counters.evictions),
+            evictions_unused: read(&counters.evictions_unused),
             expirations: read(&counters.expirations),
             tombstones_dropped: read(&counters.tombstones_dropped),
         }
@@ -380,6 +384,7 @@ impl Counters {
             (&self.live_words, ledger.live_words),
             (&self.filled_words, ledger.filled_words),
             (&self.evictions, ledger.evictions),
+            (&self.evictions_unused, ledger.evictions_unused),
             (&self.expirations, ledger.expirations),
             (&self.tombstones_dropped, ledger.tombstones_dropped),
             (&self.version, ledger.clock.0),

@@ -310,7 +310,7 @@ impl DiscoveryState {
                     match self.was_leaving(&peer) {
                         // Who heard it say so is faster than it is, at times.
                         true => info!(%peer, "member is gone, and was leaving"),
-                        false => warn!(%peer, "member is dead: nothing is heard of it"),
+                        false => self.died(&peer),
                     }
                     shared.gate.lost_until(clock::now().after(TOMBSTONE_TTL));
                 }
@@ -328,6 +328,15 @@ impl DiscoveryState {
                 warn!("this node did not run for a while");
             }
         }
+    }
+
+    /// A member is gone without a word, and what only it had is lost.
+    fn died(&self, peer: &NodeId) {
+        let map = &self.shared.router.routes().map;
+        let place = map.members().iter().position(|member| member.id == *peer);
+        let slots = place.and_then(|place| map.shares().get(place).copied()).unwrap_or_default();
+        self.shared.figures.died(slots);
+        warn!(%peer, slots, "member is dead: nothing is heard of it, and its slots begin empty");
     }
 
     /// Whether a member was about to leave when it was seen last.
@@ -364,12 +373,17 @@ impl DiscoveryState {
         let sight = shared.membership.sight.load();
         let (view, detours) = (sight.view.clone(), sight.detours.clone());
         shared.membership.sight.store(Arc::new(Sight { view, beat: beat.clone(), detours }));
-        for peer in shared.transport().peers() {
+        let peers = shared.transport().peers();
+        shared.figures.keep(|name| peers.iter().any(|peer| peer.id.name == *name));
+        for peer in peers {
             let Some(link) = shared.transport().link(&peer.id) else { continue };
             let Some(ticket) = self.unanswered.begin(&peer.id) else { continue };
             let (shared, ping) = (Arc::clone(shared), shared.ping_of(&beat));
             tokio::spawn(async move {
+                let began = clock::steady();
                 if let Ok(Response::Pong(pong)) = link.ask(Request::Ping(ping)).await {
+                    let took = clock::steady().saturating_sub(began);
+                    shared.figures.answered(&link.peer().name, took);
                     shared.heard(link.peer(), pong);
                 }
                 drop(ticket);

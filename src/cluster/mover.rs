@@ -125,6 +125,7 @@ impl MoverState {
             self.windows.clear();
         }
         self.shared.holdings.moving.store(left, Ordering::Relaxed);
+        self.shared.figures.left.store(left, Ordering::Relaxed);
         if !cleared.is_empty() {
             let pass = self.shared.holdings.passes.load(Ordering::Acquire);
             self.shared.keeper.tell(KeeperMsg::Cleared(pass, cleared));

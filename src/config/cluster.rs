@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::secret::Secret;
 use super::settings::{Name, Settings};
-use super::{ConfigError, Parsed, listener, switch};
+use super::{ConfigError, Parsed, listener, slow, switch};
 use crate::limits::{HANDOFF_TIMEOUT, HOST_BYTES_MAX, SEEDS_MAX};
 
 /// How a node finds and meets others.
@@ -23,6 +23,8 @@ pub struct ClusterConfig {
     pub drain_timeout: Option<Duration>,
     /// What they must prove to know, if anything.
     pub cookie: Option<Secret>,
+    /// From which time on what another node asks is slow, and logged for that; `None` for never.
+    pub slow: Option<Duration>,
 }
 
 /// Where other nodes may be found.
@@ -40,7 +42,7 @@ impl ClusterConfig {
     pub(crate) fn alone() -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 1));
         let (advertise, join, drain_timeout, cookie) = (None, vec![], None, None);
-        Self { listen, advertise, join, may_be_alone: false, drain_timeout, cookie }
+        Self { listen, advertise, join, may_be_alone: false, drain_timeout, cookie, slow: None }
     }
 
     /// The settings of the cluster and how they fit together; `None` where it is off.
@@ -72,7 +74,8 @@ impl ClusterConfig {
         let may_be_alone = settings.parse(Name::AllowAlone, optional_switch)?;
         let may_be_alone = may_be_alone.unwrap_or(listen.ip().is_loopback());
         let drain_timeout = settings.parse(Name::DrainTimeout, optional_time)?;
-        Ok(Some(Self { listen, advertise, join, may_be_alone, drain_timeout, cookie }))
+        let slow = settings.parse(Name::Slow, slow)?;
+        Ok(Some(Self { listen, advertise, join, may_be_alone, drain_timeout, cookie, slow }))
     }
 }
 

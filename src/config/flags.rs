@@ -66,6 +66,12 @@ pub struct Flags {
     /// text or json (default text; env SMACHE_LOG_FORMAT)
     #[arg(long, value_name = "FORMAT", allow_hyphen_values = true)]
     log_format: Option<String>,
+    /// Log requests that take this long, like 50ms, at level warn, or off (default off; env SMACHE_SLOW)
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    slow: Option<String>,
+    /// Log the path and the query of requests, which have keys in them (env SMACHE_LOG_KEYS)
+    #[arg(long)]
+    log_keys: bool,
 }
 
 impl Flags {
@@ -89,6 +95,8 @@ impl Flags {
             Name::Demo => self.demo.then(|| "true".to_owned()),
             Name::Log => self.log.clone(),
             Name::LogFormat => self.log_format.clone(),
+            Name::Slow => self.slow.clone(),
+            Name::LogKeys => self.log_keys.then(|| "true".to_owned()),
         }
     }
 

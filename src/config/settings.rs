@@ -70,6 +70,8 @@ pub(super) enum Name {
     Demo,
     Log,
     LogFormat,
+    Slow,
+    LogKeys,
 }
 
 /// What is fixed about a setting.
@@ -90,7 +92,7 @@ const fn define(
 }
 
 /// Every setting, in the order of the contract.
-const DEFINITIONS: [Definition; 17] = [
+const DEFINITIONS: [Definition; 19] = [
     define(Name::Http, "http", &["SMACHE_HTTP", "PORT"], "127.0.0.1:4000"),
     define(Name::Node, "node", &["SMACHE_NODE"], "smache@localhost"),
     define(Name::Shards, "shards", &["SMACHE_SHARDS", "SHARD_LIMIT"], "4"),
@@ -108,6 +110,8 @@ const DEFINITIONS: [Definition; 17] = [
     define(Name::Demo, "demo", &["SMACHE_DEMO"], "false"),
     define(Name::Log, "log", &["SMACHE_LOG"], "info"),
     define(Name::LogFormat, "log-format", &["SMACHE_LOG_FORMAT"], "text"),
+    define(Name::Slow, "slow", &["SMACHE_SLOW"], "off"),
+    define(Name::LogKeys, "log-keys", &["SMACHE_LOG_KEYS"], "false"),
 ];
 
 const SECRET_SHOWN: &str = "(secret)";

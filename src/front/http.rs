@@ -17,6 +17,7 @@ use warp::path::FullPath;
 use warp::reply::Response;
 
 use crate::cache::Cache;
+use crate::config::RequestLog;
 use crate::door::{Door, Listener, Places};
 use crate::limits::{HTTP_CONNECTIONS_MAX, HTTP_REFUSALS_MAX};
 use crate::metrics::HttpCounts;
@@ -30,12 +31,18 @@ pub use serve::Guard;
 /// The door on `listener`, and how its actor is started. With `has_demo`, actors may be crashed
 /// through it.
 #[must_use]
-pub fn door(listener: Listener, cache: Cache, guard: Guard, has_demo: bool) -> (Door, ChildSpec) {
+pub fn door(
+    listener: Listener,
+    cache: Cache,
+    guard: Guard,
+    log: RequestLog,
+    has_demo: bool,
+) -> (Door, ChildSpec) {
     let places = Arc::new(Places::new(HTTP_CONNECTIONS_MAX, HTTP_REFUSALS_MAX));
     let counts = Arc::new(HttpCounts::default());
     let (shown, counted) = (Arc::clone(&places), Arc::clone(&counts));
     let context = Context { cache, has_demo, counts: counted, places: shown };
-    Door::new("http", listener, places, Http::new(guard, counts, move || routes(&context)))
+    Door::new("http", listener, places, Http::new(guard, counts, log, move || routes(&context)))
 }
 
 /// All APIs.

@@ -27,8 +27,10 @@ use crate::limits::{
     LINK_QUEUE_COMMANDS_MAX, PEER_BATCH_BYTES_MAX, PEER_BATCH_COMMANDS_MAX, PEER_CALL_TIMEOUT,
 };
 use crate::member::{Boot, NodeId};
+use crate::metrics::PeerCounts;
 use crate::record::Record;
 use crate::supervision::{ChildSpec, Inbox, Kind, Orders, Post};
+use crate::trace;
 
 use pump::{PumpActor, PumpMsg};
 use waiting::{Replies, Waiting};
@@ -45,6 +47,7 @@ struct Inner {
     /// This run of this node, as each message says.
     me: Boot,
     session: Arc<Session>,
+    counts: Arc<PeerCounts>,
     /// Commands that wait, as bytes.
     inbox: Inbox<Waiting>,
     /// Batches under way.
@@ -71,13 +74,18 @@ pub type Outcome = Result<Result<Reply, Refusal>, LinkError>;
 
 impl Link {
     /// The link over `session`, and how its actor is started.
-    pub(super) fn new(me: Boot, session: Arc<Session>) -> (Self, ChildSpec) {
+    pub(super) fn new(
+        me: Boot,
+        session: Arc<Session>,
+        counts: Arc<PeerCounts>,
+    ) -> (Self, ChildSpec) {
         let name = Self::child_name(&session.peer.id);
         let post = Post::default();
         let orders = Orders { first: Some(|| PumpMsg::Work), crash: || PumpMsg::Crash };
         let inner = Arc::new(Inner {
             me,
             session,
+            counts,
             inbox: Inbox::new(LINK_QUEUE_COMMANDS_MAX, LINK_QUEUE_BYTES_MAX),
             batches: AtomicUsize::new(0),
             post: Post::clone(&post),
@@ -182,6 +190,7 @@ impl Link {
             // One of them may not be sent: the others go without it.
             return self.exchange_singly(commands).await;
         };
+        self.passed_on(len);
         if self.to.is_some() {
             return self.detour_run(bytes, len).await;
         }
@@ -231,6 +240,7 @@ impl Link {
         let Some(bytes) = self.encode(std::iter::once(command)) else {
             return Err(LinkError::NotSent);
         };
+        self.passed_on(1);
         if self.to.is_some() {
             let outcome = self.detour_run(bytes, 1).await.pop();
             return outcome.unwrap_or(Err(LinkError::Unanswered));
@@ -241,6 +251,12 @@ impl Link {
         }
         // As above.
         outcome.await.unwrap_or(Err(LinkError::Unanswered))
+    }
+
+    /// Notes that so many commands go to the peer.
+    fn passed_on(&self, commands: usize) {
+        self.inner.counts.forwards.add(commands as u64);
+        trace::passed_on(&self.peer().name);
     }
 
     /// Sends a message of commands by way of another node.

@@ -23,6 +23,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::chaos::Disturbance;
 use super::delay::DelayLine;
 use crate::limits::{PEER_KEEPALIVE, PEER_READ_BYTES, PEER_WRITE_TIMEOUT};
+use crate::metrics::PeerCounts;
 
 /// A connection that is handed to `ractor_cluster`.
 pub(super) struct PeerStream {
@@ -38,6 +39,7 @@ pub(super) struct StreamControl {
     /// When the last byte came, in milliseconds after `opened`.
     last_byte: AtomicU64,
     disturbance: Arc<Disturbance>,
+    counts: Arc<PeerCounts>,
     reader: AtomicWaker,
     writer: AtomicWaker,
 }
@@ -75,6 +77,7 @@ impl PeerStream {
         tcp: TcpStream,
         label: String,
         disturbance: Arc<Disturbance>,
+        counts: Arc<PeerCounts>,
     ) -> (Self, Arc<StreamControl>) {
         let control = Arc::new(StreamControl {
             tcp,
@@ -82,6 +85,7 @@ impl PeerStream {
             opened: Instant::now(),
             last_byte: AtomicU64::new(0),
             disturbance,
+            counts,
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
         });
@@ -146,6 +150,7 @@ impl ReadSide {
             let mut bytes = vec![0; PEER_READ_BYTES];
             match self.control.tcp.try_read(&mut bytes) {
                 Ok(read) => {
+                    self.control.counts.received_bytes.add(read as u64);
                     bytes.truncate(read);
                     self.held.add(bytes, delay);
                 }
@@ -161,6 +166,7 @@ impl ReadSide {
             std::task::ready!(self.control.tcp.poll_read_ready(cx))?;
             match self.control.tcp.try_read(buf.initialize_unfilled()) {
                 Ok(read) => {
+                    self.control.counts.received_bytes.add(read as u64);
                     buf.advance(read);
                     return Poll::Ready(Ok(()));
                 }
@@ -222,6 +228,8 @@ impl AsyncWrite for WriteSide {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         if let Poll::Ready(written) = self.poll_tcp(cx, bytes) {
+            let sent = written.as_ref().copied().unwrap_or_default();
+            self.control.counts.sent_bytes.add(sent as u64);
             self.patience = None;
             return Poll::Ready(written);
         }

@@ -30,6 +30,7 @@ use crate::limits::{
     SESSION_READY_TIMEOUT,
 };
 use crate::member::{Boot, Member, NodeId, Standing};
+use crate::metrics::PeerCounts;
 use crate::supervision::{ChildSpec, Kind, Orders, Post, Supervisor};
 
 use meet::Met;
@@ -72,8 +73,7 @@ pub(super) struct Shared {
     server: Mutex<Option<ActorRef<NodeServerMessage>>>,
     supervisor: Supervisor,
     events: broadcast::Sender<TransportEvent>,
-    /// Requests that were passed on between two other nodes.
-    relayed: AtomicU64,
+    counts: Arc<PeerCounts>,
 }
 
 /// Why peers cannot be connected to at all.
@@ -180,7 +180,7 @@ impl Transport {
             server: Mutex::new(None),
             supervisor: supervisor.clone(),
             events: broadcast::Sender::new(PEER_EVENTS_MAX),
-            relayed: AtomicU64::new(0),
+            counts: Arc::default(),
         });
         supervisor.add(server::spec(&shared, ractor_cookie)).await?;
         supervisor.add(door_spec(&shared)).await?;
@@ -254,10 +254,10 @@ impl Transport {
         self.shared.link(peer)
     }
 
-    /// Requests this node has passed on between two others.
+    /// What is counted of all links together.
     #[must_use]
-    pub fn relayed(&self) -> u64 {
-        self.shared.relayed.load(Ordering::Relaxed)
+    pub fn counts(&self) -> Arc<PeerCounts> {
+        Arc::clone(&self.shared.counts)
     }
 
     /// Ends the session with a peer, if there is one: what is under way fails at once.
@@ -313,7 +313,11 @@ impl Shared {
     }
 
     pub(super) fn count_relayed(&self) {
-        self.relayed.fetch_add(1, Ordering::Relaxed);
+        self.counts.relayed.count();
+    }
+
+    fn counts(&self) -> Arc<PeerCounts> {
+        Arc::clone(&self.counts)
     }
 
     fn local(&self) -> Arc<Local> {
@@ -360,7 +364,7 @@ impl Shared {
         }
         let disturbance = self.disturbances.of(peer.member.id.name.as_str());
         let label = format!("{}/{}", peer.member.id, slot.serial());
-        let (stream, control) = PeerStream::new(stream, label, disturbance);
+        let (stream, control) = PeerStream::new(stream, label, disturbance, self.counts());
         let session = Arc::new(Session::new(slot.serial(), peer, control));
         let Some(ready) = self.sessions.begin(&slot, Arc::clone(&session)) else { return false };
         if !self.hand_over(stream, side) {
@@ -393,7 +397,7 @@ impl Shared {
 
     /// Starts the link over a session, unless that has ended.
     async fn start_link(&self, session: &Arc<Session>) -> bool {
-        let (link, spec) = Link::new(self.id.boot, Arc::clone(session));
+        let (link, spec) = Link::new(self.id.boot, Arc::clone(session), self.counts());
         if let Err(reason) = self.supervisor.add(spec).await {
             let peer = &session.peer.id;
             match self.local().me.standing {

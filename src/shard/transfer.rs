@@ -72,10 +72,16 @@ impl Task for Transfer {
     }
 
     fn apply(&self, turn: &mut Turn<'_>) -> Result<bool, Undone> {
-        Ok(match self {
-            Self::TakeOver(record) => take_over(turn, record),
-            Self::Forget { key, version, .. } => turn.writer.forget(key, *version),
-        })
+        let (is_changed, counter) = match self {
+            Self::TakeOver(record) => (take_over(turn, record), &turn.counts.taken_over),
+            Self::Forget { key, version, .. } => {
+                (turn.writer.forget(key, *version), &turn.counts.moved)
+            }
+        };
+        if is_changed {
+            counter.count();
+        }
+        Ok(is_changed)
     }
 }
 

@@ -204,6 +204,7 @@ impl Ledger {
         if which == Which::Small {
             self.ghosts.set_window(self.entries);
             self.ghosts.add(&table.blocks, hash);
+            self.evictions_unused += 1;
         }
         self.evictions += 1;
         self.drop_entry(table, position, (&view, slot), Cause::Evict);

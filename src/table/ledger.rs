@@ -82,6 +82,8 @@ pub(super) struct Ledger {
     pub(super) recount: Recount,
     /// Entries put out for want of room, ever.
     pub(super) evictions: u64,
+    /// Of those, the ones that were not asked for again after they were new.
+    pub(super) evictions_unused: u64,
     /// Entries removed because they had ended, ever.
     pub(super) expirations: u64,
     /// Tombstones dropped before they had ended, or never written, for want of room.

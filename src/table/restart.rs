@@ -34,6 +34,7 @@ pub(super) fn rebuild(table: &Table) -> Ledger {
     let mut strays = Vec::new();
     ledger.clock = Version(table.counters.version.load(Ordering::Relaxed));
     ledger.evictions = table.counters.evictions.load(Ordering::Relaxed);
+    ledger.evictions_unused = table.counters.evictions_unused.load(Ordering::Relaxed);
     ledger.tombstones_dropped = table.counters.tombstones_dropped.load(Ordering::Relaxed);
     ledger.expirations = table.counters.expirations.load(Ordering::Relaxed);
     let buckets = buckets_made(table);

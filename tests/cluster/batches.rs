@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use smache::cache::{Cache, Disturbed};
 use smache::command::{Command, Condition, Get, Put, Reply, Stored};
-use smache::config::{ClusterConfig, Config, LogFormat, Seed};
+use smache::config::{ClusterConfig, Config, LogFormat, RequestLog, Seed};
 use smache::entry::{Key, MediaType, Version};
 use smache::member::NodeName;
 use smache::node::{Node, Signals};
@@ -62,11 +62,13 @@ fn config(name: &str, join: &str) -> Config {
             may_be_alone: true,
             drain_timeout: None,
             cookie: None,
+            slow: None,
         }),
         token: None,
         has_demo: true,
         log: tracing::level_filters::LevelFilter::OFF,
         log_format: LogFormat::Text,
+        request_log: RequestLog::default(),
     }
 }
 

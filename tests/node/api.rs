@@ -248,7 +248,5 @@ fn the_node_tells_how_it_is() {
     assert_eq!(node.get("/explain?key=bar").json()["present"], false);
     assert_eq!(node.get("/explain?key=bar&namespace=site").json()["present"], true);
     let metrics = node.get("/metrics");
-    assert!(metrics.header("content-type").unwrap().starts_with("application/openmetrics-text"));
     assert!(metrics.body.contains("smache_writes_total 2"), "{}", metrics.body);
-    assert!(metrics.body.ends_with("# EOF\n"));
 }

@@ -6,6 +6,7 @@ mod operations;
 use std::sync::Arc;
 
 use hyper::Method;
+use hyper::header::HeaderMap;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
@@ -55,9 +56,12 @@ fn inspection(context: &Context) -> BoxedFilter<(Response,)> {
     let explain = asked("explain").then(|method: Method, query: String, of: Context| async move {
         shown(operations::explain(&method, &query, &of.cache).await)
     });
-    let metrics = asked("metrics").map(|method: Method, query: String, of: Context| {
-        shown(metrics::answer(&method, &query, &of.cache, &of.counts, &of.places))
-    });
+    let headers = warp::header::headers_cloned();
+    let metrics = asked("metrics").and(headers).then(
+        |method: Method, query: String, of: Context, headers: HeaderMap| async move {
+            shown(metrics::answer(&method, &query, &headers, &of).await)
+        },
+    );
     is_ready.or(status).unify().or(explain).unify().or(metrics).unify().boxed()
 }
 

@@ -2,6 +2,7 @@
 //!
 //! It knows no API: what a path means it is given as [`Routes`].
 
+mod account;
 mod answer;
 mod body;
 mod connection;
@@ -19,6 +20,7 @@ mod params;
 mod room;
 mod routes;
 mod stream;
+mod traffic;
 mod value;
 mod target;
 
@@ -26,6 +28,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
+use crate::config::RequestLog;
 use crate::door::{Phases, Protocol, Serving};
 use crate::metrics::HttpCounts;
 
@@ -49,6 +52,7 @@ pub(super) struct Http {
 struct Shared {
     guard: Guard,
     counts: Arc<HttpCounts>,
+    log: RequestLog,
     /// Makes the routes of one connection.
     routes: Box<dyn Fn() -> Routes + Send + Sync>,
 }
@@ -57,9 +61,10 @@ impl Http {
     pub(super) fn new(
         guard: Guard,
         counts: Arc<HttpCounts>,
+        log: RequestLog,
         routes: impl Fn() -> Routes + Send + Sync + 'static,
     ) -> Self {
-        Self { shared: Arc::new(Shared { guard, counts, routes: Box::new(routes) }) }
+        Self { shared: Arc::new(Shared { guard, counts, log, routes: Box::new(routes) }) }
     }
 }
 

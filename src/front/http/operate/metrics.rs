@@ -1,88 +1,101 @@
-//! `/metrics`: what the node counts, as Prometheus reads it (OpenMetrics 1.0 text).
+//! `/metrics`: what the node counts, as Prometheus reads it.
 
-use std::fmt;
-
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, VARY};
 use hyper::{Method, StatusCode};
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Registry;
 use warp::reply::Response;
 
+use super::Context;
 use super::operations::only_get;
-use crate::cache::{Cache, MemberState, MemberStatus, NodeState, ShardStatus, Status, Tree};
+use crate::cache::{
+    Cache, ClusterFigures, Figures, MemberState, MemberStatus, NodeState, ShardStatus, Status, Tree,
+};
 use crate::door::Places;
 use crate::front::http::serve::{Refusal, raw_json};
-use crate::metrics::{self, HttpCounts};
+use crate::metrics::{self, Family, Format, HttpCounts, Labels, PeerCounts, Process};
 
-const OPEN_METRICS: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-
-/// `/metrics`.
-pub(super) fn answer(
+/// `/metrics`, in the format that is asked for.
+pub(super) async fn answer(
     method: &Method,
     query: &str,
-    cache: &Cache,
-    counts: &HttpCounts,
-    places: &Places,
+    headers: &HeaderMap,
+    of: &Context,
 ) -> Result<Response, Refusal> {
     only_get(method, query)?;
-    let mut families = cache_families(&cache.status(), &cache.tree());
-    families.extend(http_families(counts, places));
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(Families(families)));
-    let mut text = String::new();
-    if encode(&mut text, &registry).is_err() {
-        let message = "cannot encode the metrics";
-        return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message));
+    // It reads files, of which one may have a line for each of ten thousand connections.
+    let process = tokio::task::spawn_blocking(Process::read).await;
+    let figures = of.cache.figures();
+    let mut families = node_families(&of.cache, &figures);
+    families.extend(table_families(&of.cache.status(), &figures, &of.cache.tree()));
+    if let Some(figures) = &figures.cluster {
+        families.extend(peer_families(figures));
     }
-    let mut response = raw_json(StatusCode::OK, text);
-    response.headers_mut().insert(CONTENT_TYPE, OPEN_METRICS);
+    let peers = figures.cluster.as_ref().map(|figures| &*figures.peers);
+    families.extend(door_families(&of.counts, &of.places, peers));
+    families.extend(process.unwrap_or_default().families(figures.started));
+    let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Format::of_accept(&Vec::from_iter(accept).join(","));
+    let mut response = raw_json(StatusCode::OK, format.write(&families));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
+    headers.insert(VARY, HeaderValue::from_static("accept"));
     Ok(response)
 }
 
-fn cache_families(status: &Status, tree: &Tree) -> Vec<Family> {
+fn node_families(cache: &Cache, figures: &Figures) -> Vec<Family> {
+    let labels = vec![
+        ("node", cache.node().to_string()),
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("protocols", figures.protocols.to_string()),
+    ];
+    let is_ready = cache.state() == NodeState::Ready;
+    vec![
+        Family::gauge(metrics::BUILD_INFO, "1, and what runs", vec![(labels, 1.0)]),
+        gauge(metrics::READY, "1 while the node takes requests", u64::from(is_ready)),
+    ]
+}
+
+fn table_families(status: &Status, figures: &Figures, tree: &Tree) -> Vec<Family> {
     let requests = &status.requests;
     let of_shards = |value: fn(&ShardStatus) -> u64| {
-        let sample = |shard: &ShardStatus| Sample::labelled("shard", shard.id, value(shard));
+        let sample = |shard: &ShardStatus| sample("shard", shard.id, value(shard));
         status.shards.iter().map(sample).collect()
     };
-    let restarts =
-        tree.children.iter().map(|child| Sample::labelled("child", &child.name, child.restarts));
-    let is_ready = u64::from(status.state == NodeState::Ready);
+    let restarts = tree.children.iter().map(|child| sample("child", &child.name, child.restarts));
     let cluster = &status.cluster;
     let own = cluster.members.iter().find(|member| member.node == status.node);
     let slots = own.map_or(0, |own| u64::from(own.slots));
-    let detours = cluster.members.iter().filter(|member| member.via.is_some()).count() as u64;
+    let evictions = vec![
+        sample("cause", "unused", figures.evicted_unused),
+        sample("cause", "capacity", figures.evicted_used),
+    ];
     vec![
-        counter(metrics::HITS, "Reads that found an entry", one(requests.hits)),
-        counter(metrics::MISSES, "Reads that found none", one(requests.misses)),
-        counter(metrics::WRITES, "Writes that changed something", one(requests.writes)),
-        counter(metrics::EVICTIONS, "Entries evicted", one(requests.evictions)),
-        counter(metrics::EXPIRATIONS, "Entries expired", one(requests.expirations)),
-        counter(metrics::OVERSIZE, "Entries too large to be taken over", one(requests.oversize)),
-        gauge(metrics::ENTRIES, "Entries held", of_shards(|shard| shard.entries)),
-        gauge(metrics::MEMORY_USED, "Bytes held", of_shards(|shard| shard.bytes)),
-        gauge(metrics::MEMORY_LIMIT, "Bytes allowed", one(status.memory.limit_bytes)),
-        gauge(metrics::QUEUE, "Writes waiting", of_shards(|shard| shard.queue as u64)),
-        counter(metrics::RESTARTS, "Restarts of supervised actors", restarts.collect()),
-        gauge(metrics::UPTIME, "Seconds since the start", one(status.uptime_ms / 1_000)),
-        gauge(metrics::READY, "1 while the node takes requests", one(is_ready)),
-        gauge(metrics::MEMBERS, "Members of the cluster by state", members(&cluster.members)),
-        gauge(metrics::EPOCH, "Changes of the members", one(cluster.epoch)),
-        gauge(metrics::SLOTS_OWNED, "Slots owned", one(slots)),
-        gauge(metrics::MOVING, "Entries still to be sent to their owners", one(cluster.moving)),
-        gauge(metrics::DETOURS, "Members reached by way of another", one(detours)),
-        counter(metrics::RELAYED, "Requests passed on for others", one(cluster.relayed)),
+        counter(metrics::HITS, "Reads that found an entry", requests.hits),
+        counter(metrics::MISSES, "Reads that found none", requests.misses),
+        counter(metrics::WRITES, "Writes that changed something", requests.writes),
+        Family::counter(
+            metrics::EVICTIONS,
+            "Entries evicted: unused since they were new, or used and without room",
+            evictions,
+        ),
+        counter(metrics::EXPIRATIONS, "Entries expired", requests.expirations),
+        counter(metrics::OVERSIZE, "Entries too large to be taken over", requests.oversize),
+        counter(metrics::TAKEN_OVER, "Entries taken over from other nodes", figures.taken_over),
+        counter(metrics::MOVED, "Entries given to other nodes", figures.moved),
+        Family::gauge(metrics::ENTRIES, "Entries held", of_shards(|shard| shard.entries)),
+        Family::gauge(metrics::MEMORY_USED, "Bytes held", of_shards(|shard| shard.bytes)),
+        gauge(metrics::MEMORY_LIMIT, "Bytes allowed", status.memory.limit_bytes),
+        Family::gauge(metrics::QUEUE, "Writes waiting", of_shards(|shard| shard.queue as u64)),
+        Family::counter(metrics::RESTARTS, "Restarts of actors", restarts.collect()),
+        gauge(metrics::UPTIME, "Seconds since the start", status.uptime_ms / 1_000),
+        Family::gauge(metrics::MEMBERS, "Members by state", members(&cluster.members)),
+        gauge(metrics::EPOCH, "Changes of the members", cluster.epoch),
+        gauge(metrics::SLOTS_OWNED, "Slots owned", slots),
+        gauge(metrics::MOVING, "Entries still to be sent to their owners", cluster.moving),
     ]
 }
 
 /// How many members are in each state.
-fn members(members: &[MemberStatus]) -> Vec<Sample> {
+fn members(members: &[MemberStatus]) -> Vec<(Labels, f64)> {
     let states = [
         ("joining", MemberState::Joining),
         ("alive", MemberState::Alive),
@@ -91,87 +104,88 @@ fn members(members: &[MemberStatus]) -> Vec<Sample> {
         ("leaving", MemberState::Leaving),
     ];
     let count = |state| members.iter().filter(|member| member.state == state).count() as u64;
-    let sample = |(name, state)| Sample::labelled("state", name, count(state));
+    let sample = |(name, state)| sample("state", name, count(state));
     states.into_iter().map(sample).collect()
 }
 
-fn http_families(counts: &HttpCounts, places: &Places) -> Vec<Family> {
-    let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter();
-    let answers = classes
-        .zip(&counts.answers)
-        .map(|(class, answers)| Sample::labelled("status", class, answers.total()));
-    let (accepted, refused) = (one(places.accepted()), one(places.refused()));
-    let timed_out = one(counts.timed_out.total());
+fn peer_families(figures: &ClusterFigures) -> Vec<Family> {
+    let ClusterFigures { peers, round_trips, died, slots_lost, left, detours } = figures;
+    let trips = round_trips.iter().filter_map(|(name, took)| Some((name, took.as_ref()?)));
+    let trips = trips.map(|(name, took)| (vec![("peer", name.to_string())], took.as_secs_f64()));
     vec![
-        counter(metrics::HTTP_ANSWERS, "HTTP answers by class of status", answers.collect()),
-        gauge(metrics::HTTP_CONNECTIONS, "HTTP connections open", one(places.open() as u64)),
-        counter(metrics::HTTP_ACCEPTED, "HTTP connections accepted", accepted),
-        counter(metrics::HTTP_REFUSED, "HTTP connections over the cap", refused),
-        counter(metrics::HTTP_TIMED_OUT, "HTTP connections past a deadline", timed_out),
+        gauge(metrics::PEERS_CONNECTED, "Nodes there is a session with", round_trips.len() as u64),
+        Family::gauge(
+            metrics::PEER_ROUND_TRIP,
+            "How long the last heartbeat and its answer took",
+            trips.collect(),
+        ),
+        counter(metrics::FORWARDS, "Commands sent to other nodes", peers.forwards.total()),
+        counter(metrics::RELAYED, "Requests passed on for others", peers.relayed.total()),
+        counter(metrics::MEMBERS_DIED, "Members that died", *died),
+        counter(metrics::SLOTS_LOST, "Slots of members that died", *slots_lost),
+        gauge(metrics::LEFT, "Entries that nobody took in the last pass", *left),
+        gauge(metrics::DETOURS, "Members reached by way of another", *detours),
     ]
 }
 
-/// All metrics of one answer.
-#[derive(Debug)]
-struct Families(Vec<Family>);
-
-/// One metric with all its samples.
-#[derive(Debug)]
-struct Family {
-    name: &'static str,
-    help: &'static str,
-    kind: MetricType,
-    samples: Vec<Sample>,
+/// What passes the doors; that of the peers is one, where there are any.
+fn door_families(counts: &HttpCounts, places: &Places, peers: Option<&PeerCounts>) -> Vec<Family> {
+    let http = |value: u64| vec![sample("door", "http", value)];
+    let both = |value: u64, of_peers: fn(&PeerCounts) -> u64| {
+        let of_peers = peers.map(|peers| sample("door", "peer", of_peers(peers)));
+        http(value).into_iter().chain(of_peers).collect()
+    };
+    let latencies = counts.latencies().map(|(verb, outcome, measured)| {
+        let labels =
+            [("door", "http"), ("verb", verb.text()), ("outcome", outcome.text())].map(owned);
+        (labels.to_vec(), measured)
+    });
+    let responses = counts.responses().map(|(route, code, total)| {
+        (vec![("route", route.text().to_owned()), ("code", code.text())], total as f64)
+    });
+    let received = both(counts.received_bytes.total(), |peers| peers.received_bytes.total());
+    let sent = both(counts.sent_bytes.total(), |peers| peers.sent_bytes.total());
+    vec![
+        Family::histogram(
+            metrics::REQUEST_DURATION,
+            "From the last bytes of a request to its answer",
+            latencies.collect(),
+        ),
+        Family::counter(metrics::HTTP_RESPONSES, "HTTP responses", responses.collect()),
+        Family::counter(metrics::RECEIVED, "Bytes that came in", received),
+        Family::counter(metrics::SENT, "Bytes that went out", sent),
+        Family::gauge(metrics::CONNECTIONS, "Connections open", http(places.open() as u64)),
+        Family::counter(
+            metrics::CONNECTIONS_ACCEPTED,
+            "Connections accepted",
+            http(places.accepted()),
+        ),
+        Family::counter(
+            metrics::CONNECTIONS_REFUSED,
+            "Connections over the cap",
+            http(places.refused()),
+        ),
+        Family::counter(
+            metrics::CONNECTIONS_TIMED_OUT,
+            "Connections past a deadline",
+            http(counts.timed_out.total()),
+        ),
+    ]
 }
 
-#[derive(Debug)]
-struct Sample {
-    label: Option<[(&'static str, String); 1]>,
-    value: u64,
+fn owned((name, value): (&'static str, &'static str)) -> (&'static str, String) {
+    (name, value.to_owned())
 }
 
-impl Sample {
-    fn labelled(name: &'static str, label: impl ToString, value: u64) -> Self {
-        #![allow(clippy::needless_pass_by_value, reason = "labels are numbers and short names")]
-        Self { label: Some([(name, label.to_string())]), value }
-    }
+fn sample(name: &'static str, label: impl ToString, value: u64) -> (Labels, f64) {
+    #![allow(clippy::needless_pass_by_value, reason = "labels are numbers and short names")]
+    (vec![(name, label.to_string())], value as f64)
 }
 
-fn one(value: u64) -> Vec<Sample> {
-    vec![Sample { label: None, value }]
+fn counter(name: &'static str, help: &'static str, value: u64) -> Family {
+    Family::counter(name, help, vec![(vec![], value as f64)])
 }
 
-fn counter(name: &'static str, help: &'static str, samples: Vec<Sample>) -> Family {
-    Family { name, help, kind: MetricType::Counter, samples }
-}
-
-fn gauge(name: &'static str, help: &'static str, samples: Vec<Sample>) -> Family {
-    Family { name, help, kind: MetricType::Gauge, samples }
-}
-
-impl Collector for Families {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|family| family.encode(&mut encoder))
-    }
-}
-
-impl Family {
-    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut metric = encoder.encode_descriptor(self.name, self.help, None, self.kind)?;
-        for sample in &self.samples {
-            match &sample.label {
-                Some(label) => self.encode_value(sample.value, metric.encode_family(label)?)?,
-                // A metric without a label has this one sample.
-                None => return self.encode_value(sample.value, metric),
-            }
-        }
-        Ok(())
-    }
-
-    fn encode_value(&self, value: u64, metric: MetricEncoder<'_>) -> fmt::Result {
-        match self.kind {
-            MetricType::Counter => ConstCounter::new(value).encode(metric),
-            _ => ConstGauge::new(value).encode(metric),
-        }
-    }
+fn gauge(name: &'static str, help: &'static str, value: u64) -> Family {
+    Family::gauge(name, help, vec![(vec![], value as f64)])
 }

@@ -12,9 +12,10 @@ use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
-use tracing::debug;
+use tracing::{Level, debug, enabled};
 
 use super::Shared;
+use super::account::Asked;
 use super::answer::Refusal;
 use super::deadline::Activity;
 use super::ending::{Ending, Farewell, Outcome};
@@ -32,26 +33,43 @@ use crate::limits::{
     HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_LINGER_LEAVING_TIMEOUT,
     HTTP_LINGER_REFUSED_TIMEOUT,
 };
+use crate::trace::UnderWay;
 
 /// What a connection is told for which there is no place, with 503.
 const FULL: &str = "too many connections; try again";
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
+/// What the requests of a connection are answered with.
+struct Served<'a> {
+    http: &'a Shared,
+    phases: &'a Phases,
+    routes: Routes,
+    activity: Arc<Activity>,
+    known: KnownHost,
+    under_way: Arc<UnderWay>,
+}
+
 /// Serves a connection until the client, a deadline or the door ends it.
 pub(super) async fn serve(http: &Shared, phases: &Phases, stream: TcpStream) {
+    let under_way = UnderWay::new(http.log.slow.is_some() || enabled!(Level::DEBUG));
+    let noted = Arc::clone(&under_way);
+    noted.scope(serve_noted(http, phases, stream, under_way)).await;
+}
+
+async fn serve_noted(http: &Shared, phases: &Phases, stream: TcpStream, under_way: Arc<UnderWay>) {
     // Without it an answer waits for the client's acknowledgement; a stream that does not take the
     // option is about to fail anyway.
     drop(stream.set_nodelay(true));
     let opened = Instant::now();
     let activity = Arc::new(Activity::new(opened));
     let io = TokioIo::new(NotedStream::new(stream, Arc::clone(&activity)));
-    let routes = (http.routes)();
-    let known = KnownHost::default();
+    let (routes, known) = ((http.routes)(), KnownHost::default());
+    let served = Served { http, phases, routes, activity: Arc::clone(&activity), known, under_way };
     let service = service_fn(|request: Request<Incoming>| {
         // At once, and not when the answer is first looked at: what is sent from here on is ours.
-        activity.request_began();
-        answer(http, phases, &routes, &activity, &known, request)
+        served.activity.request_began();
+        answer(&served, request)
     });
     let mut connection = builder().serve_connection(io, service);
 
@@ -65,6 +83,7 @@ pub(super) async fn serve(http: &Shared, phases: &Phases, stream: TcpStream) {
             ended = &mut connection => break Some(ended),
             () = watchdog.as_mut() => {
                 activity.end(Ending::call_ended);
+                activity.traffic.tell(&http.counts);
                 match activity.next_look(Instant::now(), is_room_wanted) {
                     Some(look) => watchdog.as_mut().reset(look),
                     None => {
@@ -84,6 +103,7 @@ pub(super) async fn serve(http: &Shared, phases: &Phases, stream: TcpStream) {
             },
         }
     };
+    activity.traffic.tell(&http.counts);
     let parts = connection.into_parts();
     let stream = parts.io.into_inner().into_inner();
     let outcome = match ended {
@@ -116,19 +136,17 @@ fn builder() -> http1::Builder {
 }
 
 async fn answer(
-    http: &Shared,
-    phases: &Phases,
-    routes: &Routes,
-    activity: &Arc<Activity>,
-    known: &KnownHost,
+    served: &Served<'_>,
     mut request: Request<Incoming>,
 ) -> Result<
     Response<AnswerBody<impl Body<Data = Bytes, Error = warp::Error> + Unpin + use<>>>,
     Infallible,
 > {
+    let Served { http, phases, routes, activity, known, under_way } = served;
     let is_old = request.version() == Version::HTTP_10;
     let is_last = is_old && !keeps_alive(request.headers());
     let settled = target::settle(&mut request, &activity.suspects);
+    let asked = Asked::of(&request, &http.log, under_way);
     let request = request.map(|incoming| RequestBody::new(incoming, activity));
     let may_be_done = settled
         .and_then(|()| http.guard.check(&request, known))
@@ -141,9 +159,8 @@ async fn answer(
         response = refusal.into();
         None
     });
-    // Classes begin at 1xx, and hyper sends none below it.
-    let class = usize::from(response.status().as_u16() / 100).clamp(1, 5);
-    http.counts.answers[class - 1].count();
+    let took = activity.took(Instant::now());
+    asked.answered(&mut response, &http.counts, &http.log, under_way, took);
     // What is left of a body is in the way of the next request, and nobody reads it.
     if is_last || phases.is_leaving() || activity.has_unread() {
         response.headers_mut().insert(CONNECTION, CLOSE);
@@ -183,8 +200,8 @@ fn tell(http: &Shared, stream: &TcpStream, reason: &hyper::Error, unread: &[u8])
     if !reason.is_parse() && !is_cut_short {
         return Outcome::Broken;
     }
-    http.counts.answers[3].count();
     let (status, message) = refusal_of(reason, unread);
+    http.counts.refused(status.as_u16());
     // As much as fits at once, which is all of it unless the client reads nothing.
     drop(stream.try_write(&last_answer(status, &message, "")));
     Outcome::Refused
@@ -192,7 +209,7 @@ fn tell(http: &Shared, stream: &TcpStream, reason: &hyper::Error, unread: &[u8])
 
 /// Answers 503, whatever is asked, and closes once the client had time to read it.
 pub(super) async fn refuse(http: &Shared, phases: &Phases, stream: TcpStream) {
-    http.counts.answers[4].count();
+    http.counts.refused(StatusCode::SERVICE_UNAVAILABLE.as_u16());
     let answer = last_answer(StatusCode::SERVICE_UNAVAILABLE, FULL, "retry-after: 1\r\n");
     // A new connection takes this much at once, or is gone.
     drop(stream.writable().await);

@@ -2,7 +2,7 @@
 //!
 //! The stream and the service note what happens, an atomic store each, and the connection's own
 //! timer looks at the notes only when something may be due. A request sets no timer and reads the
-//! clock once, which is what makes deadlines free where nothing is wrong.
+//! clock as its bytes come in, which is what makes deadlines free where nothing is wrong.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::ending::Ending;
 use super::fragment::Suspects;
+use super::traffic::Traffic;
 use crate::limits::{HTTP_FIRST_BYTE_TIMEOUT, HTTP_HEADER_TIMEOUT, HTTP_IDLE_TIMEOUT};
 
 /// What a connection waits for, since when, and how it is about to end.
@@ -34,6 +35,8 @@ pub(super) struct Activity {
     ending: AtomicU8,
     /// Targets with a fragment, if there are any.
     pub(super) suspects: Suspects,
+    /// What has passed.
+    pub(super) traffic: Traffic,
 }
 
 /// What an answer takes of memory that all connections share.
@@ -97,6 +100,7 @@ impl Activity {
             giving: AtomicU8::new(Giving::Nothing as u8),
             ending: AtomicU8::new(Ending::Open as u8),
             suspects: Suspects::default(),
+            traffic: Traffic::default(),
         }
     }
 
@@ -186,16 +190,23 @@ impl Activity {
         self.suspects.note(bytes, self.wait() == Wait::Header);
     }
 
-    /// Bytes came in.
-    pub(super) fn received(&self, now: impl FnOnce() -> Instant) {
+    /// So many bytes came in.
+    pub(super) fn received(&self, bytes: usize, now: Instant) {
+        self.traffic.received(bytes, now.duration_since(self.opened));
         if matches!(self.wait(), Wait::FirstByte | Wait::Next) {
-            self.note(now());
+            self.note(now);
             self.wait.store(Wait::Header as u8, Ordering::Relaxed);
         }
     }
 
-    /// Some of an answer was taken.
-    pub(super) fn sent(&self) {
+    /// How long ago the last bytes came in: how long the request takes by now.
+    pub(super) fn took(&self, now: Instant) -> Duration {
+        self.traffic.since_last(now.duration_since(self.opened))
+    }
+
+    /// So many bytes of an answer were taken.
+    pub(super) fn sent(&self, bytes: usize) {
+        self.traffic.sent(bytes);
         self.has_sent.store(true, Ordering::Relaxed);
         self.has_moved.store(true, Ordering::Relaxed);
     }
@@ -277,7 +288,7 @@ mod tests {
         let opened = Instant::now();
         let activity = Activity::new(opened);
         for second in 1..5 {
-            activity.received(|| opened + Duration::from_secs(second));
+            activity.received(1, opened + Duration::from_secs(second));
         }
         let begun = Duration::from_secs(1);
         assert_eq!(overdue_after(&activity, opened), begun + HTTP_HEADER_TIMEOUT);
@@ -287,7 +298,7 @@ mod tests {
     fn a_connection_may_idle_between_requests_but_not_within_the_next_header() {
         let opened = Instant::now();
         let activity = Activity::new(opened);
-        activity.received(|| opened);
+        activity.received(1, opened);
         activity.request_began();
         activity.request_ended(Size::Small);
         activity.flushed();
@@ -295,7 +306,7 @@ mod tests {
         assert!((HTTP_IDLE_TIMEOUT..=2 * HTTP_IDLE_TIMEOUT).contains(&idle), "{idle:?}");
 
         let later = opened + 3 * HTTP_IDLE_TIMEOUT;
-        activity.received(|| later);
+        activity.received(1, later);
         assert_eq!(overdue_after(&activity, later), HTTP_HEADER_TIMEOUT);
     }
 
@@ -303,12 +314,12 @@ mod tests {
     fn a_client_that_takes_its_answer_slowly_is_not_overdue_while_it_takes_some() {
         let opened = Instant::now();
         let activity = Activity::new(opened);
-        activity.received(|| opened);
+        activity.received(1, opened);
         activity.request_began();
         activity.request_ended(Size::Small);
         let mut now = opened;
         while now < opened + 10 * HTTP_IDLE_TIMEOUT {
-            activity.sent();
+            activity.sent(1);
             now = activity.next_look(now, || false).unwrap();
         }
         assert!(overdue_after(&activity, now) <= 2 * HTTP_IDLE_TIMEOUT);
@@ -327,7 +338,7 @@ mod tests {
     fn a_client_is_owed_its_answer_from_the_header_on_until_the_system_has_all_of_it() {
         let activity = Activity::new(Instant::now());
         assert!(!activity.owes_answer());
-        activity.received(Instant::now);
+        activity.received(1, Instant::now());
         assert!(!activity.flushed());
         assert!(!activity.owes_answer() && !activity.is_between_requests());
         activity.request_began();
@@ -362,9 +373,9 @@ mod tests {
         let activity = Activity::new(opened);
         activity.request_began();
         activity.request_ended(Size::Large);
-        activity.sent();
+        activity.sent(1);
         let mut now = activity.next_look(opened, || true).unwrap();
-        activity.sent();
+        activity.sent(1);
         now = activity.next_look(now, || true).unwrap();
         assert!(now <= opened + 2 * HTTP_HEADER_TIMEOUT);
         now = activity.next_look(now, || false).unwrap();

@@ -30,8 +30,8 @@ impl NotedStream {
     }
 
     fn note_sent(&self, sent: &Poll<io::Result<usize>>) {
-        if matches!(sent, Poll::Ready(Ok(_))) {
-            self.activity.sent();
+        if let Poll::Ready(Ok(bytes)) = sent {
+            self.activity.sent(*bytes);
         }
     }
 }
@@ -47,7 +47,7 @@ impl AsyncRead for NotedStream {
         match read {
             Poll::Ready(Ok(())) if filled < buffer.filled().len() => {
                 self.activity.note_fragments(&buffer.filled()[filled..]);
-                self.activity.received(Instant::now);
+                self.activity.received(buffer.filled().len() - filled, Instant::now());
             }
             Poll::Ready(Ok(())) if has_room => self.activity.end(Ending::heard),
             Poll::Ready(_) => {}
