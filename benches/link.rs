@@ -42,7 +42,7 @@ struct Reader(TableReader);
 
 impl Answer for Reader {
     fn answer(&self, _from: NodeId, request: Request) -> Answering {
-        let Request::Run(commands) = request else {
+        let Request::Run(commands, _) = request else {
             return Box::pin(ready(Response::Ok));
         };
         let now = clock::now();

@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # SMACHE_PROGRAM names another build, to measure before and after in one run.
-smache=${SMACHE_PROGRAM:-${CARGO_TARGET_DIR:-target}/release/smache}
+smache=${SMACHE_PROGRAM:-${CARGO_TARGET_DIR:-target}/dist/smache}
 port=${PORT:-4080}
 scratch=$(mktemp -d)
 nodes=()
@@ -113,7 +113,7 @@ bench_remote() {
 churn() { cargo bench --locked --quiet --bench churn -- "$1"; }
 
 [ $# -gt 0 ] || set -- remote join far crash hang rolling replace busy
-cargo build --locked --release --quiet
+cargo build --locked --profile dist --quiet
 for section in "$@"; do
     case $section in
         remote) bench_remote ;;

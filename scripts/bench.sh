@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # SMACHE_PROGRAM names another build, to measure before and after in one run.
-smache=${SMACHE_PROGRAM:-target/release/smache}
+smache=${SMACHE_PROGRAM:-target/dist/smache}
 port=${PORT:-4070}
 url=http://127.0.0.1:$port
 rounds=${ROUNDS:-5}
@@ -311,7 +311,7 @@ while [[ ${1:-} == --* ]]; do
     esac
     shift 2
 done
-cargo build --locked --release --quiet
+cargo build --locked --profile dist --quiet
 for section in "${@:-all}"; do
     case $section in
         cpu | load | start | crash | silent | facade | table | hits | memory) "bench_$section" ;;

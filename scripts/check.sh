@@ -16,7 +16,15 @@ step "cargo doc"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 step "shell scripts"
-for script in scripts/*.sh; do bash -n "$script"; done
+for script in scripts/*.sh scripts/observe/*.sh; do bash -n "$script"; done
+
+if promtool --version >/dev/null 2>&1; then
+    step "promtool"
+    promtool check rules scripts/observe/alerts.yml
+    promtool check config --syntax-only scripts/observe/prometheus.yml
+else
+    step "SKIPPED: promtool is not installed; alert rules were not checked"
+fi
 
 if cargo deny --version >/dev/null 2>&1; then
     step "cargo deny"

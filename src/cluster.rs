@@ -13,6 +13,7 @@ mod inbox;
 mod keeper;
 mod message;
 mod mover;
+mod noted;
 mod report;
 mod sight;
 mod task;
@@ -79,6 +80,8 @@ struct Shared {
     /// Whether it may begin a cluster alone where nothing is seen of a place it looks at.
     may_be_alone: bool,
     drain_timeout: Option<Duration>,
+    /// From which time on what another node asks is slow.
+    slow: Option<Duration>,
     /// When it began, by the steady clock.
     began: Duration,
     router: Router,
@@ -187,6 +190,7 @@ impl Cluster {
             me: me.id.clone(),
             may_be_alone: config.may_be_alone,
             drain_timeout: config.drain_timeout,
+            slow: config.slow,
             began: clock::steady(),
             router,
             gate,
@@ -315,12 +319,14 @@ impl Cluster {
         match request {
             Request::Ping(ping) => shared.ping(&from, ping),
             Request::View(view) => shared.view(&from, view),
-            Request::Run(commands) if !shared.knows(&from) => {
+            Request::Run(commands, _) if !shared.knows(&from) => {
                 // Who does not know the cluster yet must not answer for it.
                 let moved = || Refusal::Moved { owner: None };
                 Response::Ran(commands.iter().map(|_| Err(moved())).collect())
             }
-            Request::Run(commands) => Response::Ran(shared.run(commands).await),
+            Request::Run(commands, traces) => {
+                Response::Ran(shared.run_noted(&from, commands, &traces).await)
+            }
             Request::Fetch(keys) => {
                 Response::Fetched(keys.iter().map(|key| shared.router.record_here(key)).collect())
             }
@@ -578,7 +584,7 @@ mod tests {
     /// A message of `commands`, of which the one at `place` has a number that no verb has.
     fn message_of(commands: &[Command], place: usize) -> Vec<u8> {
         let message = |commands: &[Command]| {
-            let request = Request::Run(commands.iter().cloned().map(Ok).collect());
+            let request = Request::Run(commands.iter().cloned().map(Ok).collect(), vec![]);
             codec::encode_request(Boot(2), &request).unwrap()
         };
         let mut bytes = message(commands);

@@ -4,6 +4,7 @@
 //! between values hold.
 
 mod cluster;
+mod example;
 mod flags;
 mod secret;
 mod settings;
@@ -23,6 +24,7 @@ use crate::limits::{
 use crate::member::NodeName;
 
 pub use cluster::{ClusterConfig, Seed};
+pub use example::example;
 pub use flags::Flags;
 pub use secret::Secret;
 pub use settings::{Effective, Source};
@@ -258,6 +260,19 @@ mod tests {
         assert_eq!((config.memory_bytes, config.value_bytes_max), (256 << 20, 1 << 20));
         assert!(config.token.is_none() && !config.has_demo);
         assert!(effective.iter().all(|setting| setting.source == Source::Default));
+    }
+
+    #[test]
+    fn the_example_with_every_line_in_use_is_what_holds_without_it() {
+        let text = example().replace("\n#", "\n").replace("\n ", "\n# ");
+        let file = file(&text);
+        let (_, without) = load(&[], &[]).unwrap();
+        let (_, with) = load(&["--config", file.path().to_str().unwrap()], &[]).unwrap();
+        let values = |all: &[Effective]| -> Vec<_> {
+            all.iter().map(|setting| (setting.name, setting.value.clone())).collect()
+        };
+        assert_eq!(values(&with), values(&without));
+        assert!(with.iter().all(|setting| matches!(setting.source, Source::File(_))), "{with:?}");
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! smache: a distributed cache served over HTTP, built from supervised actors.
 //!
-//! Layers, each naming itself and lower ones only: `limits`, `clock`, `metrics`; `entry`, `member`,
-//! `supervision`; `record`, `partition`, `ids`, `trace`; `command`, `error`; `config`, `table`; `peer`; `shard`;
+//! Layers, each naming itself and lower ones only: `limits`, `clock`, `metrics`, `quiet`; `entry`, `member`,
+//! `supervision`; `record`, `partition`, `ids`, `trace`; `command`, `error`; `config`, `log`, `table`; `peer`; `shard`;
 //! `router`; `cluster`; `cache`; `door`; `front`; `node`. Beside them stands `client`, which knows a node
 //! only over HTTP. `ARCHITECTURE.md` shows how they fit.
 
 pub mod limits;
 pub mod clock;
 pub mod metrics;
+pub mod quiet;
 
 pub mod entry;
 pub mod member;
@@ -22,6 +23,7 @@ pub mod command;
 pub mod error;
 
 pub mod config;
+pub mod log;
 pub mod table;
 
 pub mod peer;

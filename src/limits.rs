@@ -514,7 +514,13 @@ pub const LOGGED_TARGET_BYTES_MAX: usize = 256;
 pub const HELLO_LOGS_MAX: usize = 1_024;
 
 /// Pause between two log lines that say the same of the same address.
-pub const HELLO_LOG_PAUSE: Duration = Duration::from_secs(10);
+pub const HELLO_LOG_PAUSE: Duration = Duration::from_secs(60);
+
+/// Pause between two log lines that say that memory is full: it is for as long as a cache is used.
+pub const FULL_LOG_PAUSE: Duration = Duration::from_secs(3_600);
+
+/// Slow requests that are logged in a second. Where everything is slow, more lines would make it slower.
+pub const SLOW_LINES_MAX: u64 = 100;
 
 /// From the end of a HELLO to a session that carries messages.
 pub const SESSION_READY_TIMEOUT: Duration = Duration::from_secs(5);

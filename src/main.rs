@@ -1,20 +1,16 @@
 //! The program: reads the command line and runs a node or asks one.
 
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use smache::client;
 use smache::clock;
-use smache::config::{Config, Effective, Flags, LogFormat};
+use smache::config::{self, Config, Effective, Flags};
+use smache::log;
 use smache::node::{Node, NodeError, Signals, raise_open_files};
 use tokio::runtime::Runtime;
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::{Layer, SubscriberExt};
-use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{fmt, registry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -47,6 +43,9 @@ enum Verb {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Print a file for --config with every setting, what it means and its default
+        #[arg(long)]
+        example: bool,
     },
     #[command(flatten)]
     Client(client::Command),
@@ -55,7 +54,13 @@ enum Verb {
 fn main() -> ExitCode {
     match Line::parse().verb {
         Verb::Serve(flags) => with_config(&flags, |config, _| serve(&config)),
-        Verb::Config { flags, json } => with_config(&flags, |_, settings| print(&settings, json)),
+        Verb::Config { example: true, .. } => match write!(stdout(), "{}", config::example()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(reason) => fail(&reason.to_string(), 1),
+        },
+        Verb::Config { flags, json, .. } => {
+            with_config(&flags, |_, settings| print(&settings, json))
+        }
         Verb::Client(command) => ask(command),
     }
 }
@@ -82,7 +87,7 @@ fn serve(config: &Config) -> anyhow::Result<()> {
     if config.has_demo {
         set_wrong_clock()?;
     }
-    start_log(config);
+    log::start(config);
     start_runtime()?.block_on(async {
         let signals = Signals::listen()?;
         let node = Node::start(config).await?;
@@ -114,29 +119,6 @@ fn start_runtime() -> anyhow::Result<Runtime> {
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("cannot start the runtime")
-}
-
-fn start_log(config: &Config) {
-    // What the actor library says of itself is for those who look for its faults.
-    let libraries = match config.log {
-        LevelFilter::DEBUG | LevelFilter::TRACE => config.log,
-        level => level.min(LevelFilter::ERROR),
-    };
-    let wanted = Targets::new().with_default(libraries).with_target("smache", config.log);
-    let lines = fmt::layer().with_writer(stderr);
-    match config.log_format {
-        LogFormat::Text => {
-            let lines = lines.with_ansi(stderr().is_terminal()).with_target(false);
-            registry().with(lines.with_filter(wanted)).init();
-        }
-        LogFormat::Json => {
-            registry().with(lines.json().flatten_event(true).with_filter(wanted)).init();
-        }
-    }
-    std::panic::set_hook(Box::new(|info| {
-        let place = info.location().map(ToString::to_string);
-        tracing::error!(place, reason = info.payload_as_str(), "panic");
-    }));
 }
 
 fn print(settings: &[Effective], json: bool) -> anyhow::Result<()> {

@@ -19,6 +19,16 @@ pub(super) struct Dials {
     /// What the names among the seeds stood for when they were last looked up.
     resolved: BTreeMap<(String, u16), BTreeSet<String>>,
     places: BTreeMap<Place, Attempts>,
+    /// Whether it was said what was found when each place had been tried once.
+    has_looked: bool,
+}
+
+/// What was found when each place had been tried once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    pub(super) places: usize,
+    /// Those at which nobody listens.
+    pub(super) nobody: Vec<String>,
 }
 
 /// What can be tried.
@@ -100,7 +110,7 @@ pub(super) enum Ending {
 
 impl Dials {
     pub(super) fn new(seeds: Vec<Seed>) -> Self {
-        Self { seeds, resolved: BTreeMap::new(), places: BTreeMap::new() }
+        Self { seeds, resolved: BTreeMap::new(), places: BTreeMap::new(), has_looked: false }
     }
 
     /// The places to try at `now`, of the seeds and of `members`, which are addresses of nodes
@@ -142,18 +152,22 @@ impl Dials {
     ) -> bool {
         let Some(attempts) = self.places.get_mut(place) else { return false };
         attempts.is_under_way = false;
+        let was_somebody = matches!(attempts.seen, Seen::Met | Seen::Somebody);
         attempts.seen = ending.seen();
         let before = attempts.reason.take();
         match ending {
+            Ending::NobodyListens(reason) => {
+                attempts.failed(reason, now, jitter);
+                // Mostly a node that is still to come.
+                return was_somebody;
+            }
             Ending::NoProtocol(reason)
             | Ending::Refused(reason)
             | Ending::Failed(reason)
-            | Ending::NobodyListens(reason)
             | Ending::NoAddress(reason) => {
-                attempts.next = now + pause(attempts.failures, jitter);
-                attempts.failures = attempts.failures.saturating_add(1);
-                attempts.reason = Some(reason);
-                return attempts.reason != before;
+                let is_news = before.as_ref() != Some(&reason);
+                attempts.failed(reason, now, jitter);
+                return is_news;
             }
             Ending::Connected(peer) => attempts.found = Some(peer),
             Ending::AlreadyConnected => attempts.next = now + DIAL_PAUSE_MAX,
@@ -167,6 +181,20 @@ impl Dials {
         }
         attempts.failures = 0;
         before.is_some()
+    }
+
+    /// What was found, once, when each place has been tried.
+    pub(super) fn first_look(&mut self) -> Option<Look> {
+        let is_tried = |attempts: &Attempts| attempts.seen != Seen::Unknown;
+        if self.has_looked || !self.places.values().all(is_tried) {
+            return None;
+        }
+        self.has_looked = true;
+        // At this node's own place nobody else is either, for no reason.
+        let is_empty = |its: &Attempts| its.reason.is_some() && its.seen == Seen::Nobody;
+        let nobody = self.places.iter().filter(|(_, its)| is_empty(its));
+        let nobody = nobody.map(|(place, _)| place.to_string()).collect();
+        Some(Look { places: self.places.len(), nobody })
     }
 
     /// Takes what is under way for over, as nobody will say what came of it.
@@ -220,6 +248,14 @@ impl Dials {
     /// Every place, and what came of trying it.
     pub(super) fn places(&self) -> impl Iterator<Item = (&Place, &Attempts)> {
         self.places.iter()
+    }
+}
+
+impl Attempts {
+    fn failed(&mut self, reason: String, now: Duration, jitter: u32) {
+        self.next = now + pause(self.failures, jitter);
+        self.failures = self.failures.saturating_add(1);
+        self.reason = Some(reason);
     }
 }
 
@@ -317,6 +353,22 @@ mod tests {
 
     fn due(dials: &mut Dials, now: Duration) -> Vec<Place> {
         dials.due(now, vec![], &BTreeMap::new())
+    }
+
+    #[test]
+    fn that_nobody_listens_is_news_only_where_somebody_was() {
+        let mut dials = Dials::new(vec![Seed::Addr("a:1".into()), Seed::Addr("b:1".into())]);
+        let nobody = || Ending::NobodyListens("refused".to_owned());
+        due(&mut dials, START);
+        assert!(!dials.ended(START, &addr("a:1"), nobody(), 0));
+        assert_eq!(dials.first_look(), None);
+        let refused = || Ending::Refused("wrong cookie".to_owned());
+        assert!(dials.ended(START, &addr("b:1"), refused(), 0));
+        assert_eq!(dials.first_look(), Some(Look { places: 2, nobody: vec!["a:1".to_owned()] }));
+        assert_eq!(dials.first_look(), None);
+        assert!(!dials.ended(2 * START, &addr("b:1"), refused(), 0));
+        assert!(dials.ended(3 * START, &addr("b:1"), nobody(), 0));
+        assert!(!dials.ended(4 * START, &addr("b:1"), nobody(), 0));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tracing::{debug, info, warn};
 
 use super::Shared;
-use super::dials::{Ending, Missing, Place};
+use super::dials::{Ending, Look, Missing, Place};
 use super::ids;
 use super::inbox::{FromPeer, Told};
 use super::message::{DiscoveryMsg, KeeperMsg};
@@ -323,9 +323,10 @@ impl DiscoveryState {
             RosterAction::Superseded { by } => {
                 shared.membership.superseded.send_replace(Some(by.to_string()));
             }
-            RosterAction::Woke => {
+            RosterAction::Woke { after } => {
                 // The keeper finds its lease over, and doubts everything.
-                warn!("this node did not run for a while");
+                let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+                warn!(after_ms, "this node did not run for a while");
             }
         }
     }
@@ -440,6 +441,16 @@ impl DiscoveryState {
         match shared.dials().ended(shared.now(), place, ending, jitter) {
             true => info!(%place, outcome, "dialled"),
             false => debug!(%place, outcome, "dialled"),
+        }
+        let looked = shared.dials().first_look();
+        if let Some(Look { places, nobody }) = looked.filter(|look| !look.nobody.is_empty()) {
+            let at = nobody.join(", ");
+            info!(
+                places,
+                nobody = nobody.len(),
+                at,
+                "looked for other nodes: nobody listens yet at some places"
+            );
         }
         self.form();
     }

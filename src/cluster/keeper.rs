@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::sleep;
+use tracing::field::display;
 use tracing::{debug, info, warn};
 
 use super::Shared;
@@ -16,7 +17,7 @@ use super::task::Task;
 use crate::clock;
 use crate::entry::{Millis, Version};
 use crate::limits::{CLAIM_ANSWER_TIMEOUT, CLAIM_PAUSE, HANDOFF_TICK, LEASE};
-use crate::member::{Member, NodeId};
+use crate::member::{Member, NodeId, NodeName};
 use crate::partition::{Handoff, HandoffAction, HandoffEvent, PartitionMap, SLOTS, Slot, SlotSet};
 use crate::peer::message::{Claim, Claimed, Request, Response};
 use crate::router::{Routes, Source};
@@ -228,6 +229,10 @@ impl KeeperState {
         claimed: &SlotSet,
         mut claimant: Option<Claimant>,
     ) {
+        let claimer = actions.iter().find_map(|action| match action {
+            HandoffAction::Answer { to, .. } => Some(to.name.clone()),
+            _ => None,
+        });
         for action in actions {
             match action {
                 HandoffAction::Claim { to, id, digest, slots } => {
@@ -241,7 +246,8 @@ impl KeeperState {
                     self.shared.told(&to, |told| told.disagrees = true);
                 }
                 HandoffAction::Close(slots) => {
-                    info!(slots = slots.len(), "gave slots away");
+                    let to = claimer.as_ref().map(display);
+                    info!(slots = slots.len(), to, "gave slots away");
                     self.close(&slots);
                 }
                 HandoffAction::Answer { to: _, id, residue } => {
@@ -250,7 +256,10 @@ impl KeeperState {
                         self.waiting.push(Waiting { id, slots, residue, claimant });
                     }
                 }
-                HandoffAction::Open(slots) => info!(slots = slots.len(), "took slots over"),
+                HandoffAction::Open(slots) => {
+                    let from = self.sources_of(&slots);
+                    info!(slots = slots.len(), from, "took slots over");
+                }
                 HandoffAction::SourcesChanged => {}
             }
         }
@@ -341,6 +350,18 @@ impl KeeperState {
         }
         self.shared.gate.set_all(changed);
         self.shared.router.wake();
+    }
+
+    /// Who had slots that were opened and may still have some of them, with how many each.
+    fn sources_of(&self, slots: &SlotSet) -> String {
+        let routes = self.shared.router.routes();
+        let mut counts: BTreeMap<&NodeName, usize> = BTreeMap::new();
+        let sources = slots.iter().filter_map(|slot| routes.sources.get(&slot));
+        for source in sources.flat_map(|sources| sources.iter()) {
+            *counts.entry(&source.id.name).or_default() += 1;
+        }
+        let shown: Vec<_> = counts.iter().map(|(name, count)| format!("{name}: {count}")).collect();
+        if shown.is_empty() { "nobody".to_owned() } else { shown.join(", ") }
     }
 
     /// Who may still have some of each slot that is arriving; one list for all slots with the same.

@@ -4,7 +4,7 @@
 //! Joining, leaving and healing are all the same to it. It goes over all entries, as often as it
 //! takes; what was sent twice or overtaken by a newer write is sorted out by versions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::limits::{
     MOVE_CHUNK_BYTES, MOVE_CHUNK_ENTRIES, MOVE_PAUSE_MAX, MOVE_PAUSE_MIN, MOVE_SCAN_ENTRIES,
     PEERS_MAX,
 };
-use crate::member::NodeId;
+use crate::member::{NodeId, NodeName};
 use crate::partition::SlotSet;
 use crate::peer::Link;
 use crate::peer::message::{PushOutcome, Response};
@@ -154,6 +154,8 @@ struct Pass {
     windows: Windows,
     under_way: JoinSet<Sent>,
     moved: u64,
+    /// Those by who took them.
+    taken: BTreeMap<NodeName, usize>,
     /// Entries that nobody took.
     kept: u64,
     /// Whether it goes over all entries no more, as the next has more to look for.
@@ -188,6 +190,7 @@ impl Pass {
             windows,
             under_way: JoinSet::new(),
             moved: 0,
+            taken: BTreeMap::new(),
             kept: 0,
             is_cut_short: false,
         }
@@ -218,7 +221,9 @@ impl Pass {
         };
         let (slots, left) = (cleared.len(), self.kept);
         if 0 < self.moved {
-            info!(entries = self.moved, slots, left, "moved entries");
+            let to = self.taken.iter().map(|(name, count)| format!("{name}: {count}"));
+            let to = Vec::from_iter(to).join(", ");
+            info!(entries = self.moved, to, slots, left, "moved entries");
         }
         Passed { cleared, moved: self.moved, left, windows: self.windows }
     }
@@ -301,6 +306,7 @@ impl Pass {
             self.left = self.slots.clone();
             return;
         };
+        let name = to.name.clone();
         let window = self.windows.entry(to).or_default();
         match outcomes.is_empty() {
             true => window.failed(),
@@ -323,6 +329,9 @@ impl Pass {
         }
         let slots: Vec<_> = taken.iter().map(Transfer::slot).collect();
         self.moved += taken.len() as u64;
+        if !taken.is_empty() {
+            *self.taken.entry(name).or_default() += taken.len();
+        }
         self.shared.moved(taken.len());
         let forgotten = self.shared.router.transfer(taken).await;
         for (slot, outcome) in slots.into_iter().zip(forgotten) {

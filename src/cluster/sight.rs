@@ -173,7 +173,8 @@ impl Shared {
             )) => Ending::NoProtocol(error.to_string()),
             Err(DialError::Hello(HelloError::There(Refused::NameTaken(taken)))) => {
                 self.name_taken(&taken);
-                Ending::Refused(taken.to_string())
+                // What stands for long does not say how long ago something was.
+                Ending::Refused(format!("name in use by {}", taken.addr))
             }
             Err(DialError::Refused(reason)) => Ending::NobodyListens(reason),
             Err(DialError::Unreachable(reason)) => Ending::Failed(reason),

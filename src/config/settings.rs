@@ -114,6 +114,11 @@ const DEFINITIONS: [Definition; 19] = [
     define(Name::LogKeys, "log-keys", &["SMACHE_LOG_KEYS"], "false"),
 ];
 
+/// The name and the default of every setting.
+pub(super) fn defaults() -> impl Iterator<Item = (&'static str, &'static str)> {
+    DEFINITIONS.iter().map(|definition| (definition.text, definition.default))
+}
+
 const SECRET_SHOWN: &str = "(secret)";
 
 /// The value of every setting.

@@ -1,6 +1,7 @@
 //! What a roster is told, and what it wants done.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::id::NodeId;
 use super::view::{Member, View};
@@ -87,7 +88,10 @@ pub enum RosterAction {
     },
     /// No tick came for longer than [`SUSPECT_AFTER`](crate::limits::SUSPECT_AFTER): others may have
     /// taken this node for dead.
-    Woke,
+    Woke {
+        /// For so long.
+        after: Duration,
+    },
 }
 
 /// A name that cannot be given to another run now.

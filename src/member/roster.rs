@@ -234,7 +234,7 @@ impl Roster {
         self.views_left = VIEWS_PER_TICK;
         if SUSPECT_AFTER < asleep {
             self.peers.values_mut().for_each(|peer| peer.evidence.forgive(now));
-            self.actions.push(RosterAction::Woke);
+            self.actions.push(RosterAction::Woke { after: asleep });
         }
         let dead = self.judge(now);
         if !dead.is_empty() {

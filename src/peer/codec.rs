@@ -87,10 +87,7 @@ pub fn encode_request(from: Boot, request: &Request) -> Result<Vec<u8>, CodecErr
     match request {
         Request::Ping(ping) => append(&mut out, ping),
         Request::View(view) => append(&mut out, view),
-        Request::Run(commands) => commands.iter().try_for_each(|command| match command {
-            Ok(command) => frame::add_command(&mut out, command),
-            Err(_) => Err(CodecError::Invalid("a command that was not read".to_owned())),
-        }),
+        Request::Run(commands, traces) => frame::add_run(&mut out, commands, traces),
         Request::Fetch(keys) => append(&mut out, keys),
         Request::Took(taken) => append(&mut out, taken),
         Request::Push(records) => {
@@ -131,7 +128,7 @@ pub fn decode_request(bytes: &[u8]) -> Result<(Boot, Request), CodecError> {
     let request = match number {
         PING => Request::Ping(decode(body)?),
         VIEW => Request::View(decode(body)?),
-        RUN => Request::Run(frame::read_commands(body)?),
+        RUN => frame::read_run(body).map(|(commands, traces)| Request::Run(commands, traces))?,
         FETCH => Request::Fetch(decode::<BatchOf<_>>(body)?.0),
         TOOK => Request::Took(decode::<BatchOf<_>>(body)?.0),
         PUSH => Request::Push(frame::read_records(body)?.into_iter().flatten().collect()),
@@ -286,7 +283,7 @@ fn number_of(request: &Request) -> u16 {
     match request {
         Request::Ping(_) => PING,
         Request::View(_) => VIEW,
-        Request::Run(_) => RUN,
+        Request::Run(..) => RUN,
         Request::Fetch(_) => FETCH,
         Request::Took(_) => TOOK,
         Request::Push(_) => PUSH,
@@ -318,7 +315,7 @@ fn number_of_response(response: &Response) -> u16 {
 /// About how long a request gets, so that its buffer is taken once.
 fn room_of_request(request: &Request) -> usize {
     let bytes = match request {
-        Request::Run(commands) => commands.iter().flatten().map(command_bytes).sum(),
+        Request::Run(commands, _) => commands.iter().flatten().map(command_bytes).sum(),
         Request::Push(records) => records.iter().map(record_bytes).sum(),
         Request::Fetch(keys) => keys.iter().map(|key| ITEM_BYTES + key.len()).sum(),
         Request::Took(taken) => taken.iter().map(|(key, _)| ITEM_BYTES + key.len()).sum(),

@@ -4,16 +4,20 @@
 //! | number 2 | length 4 | body … |     little endian, the body in the codec's encoding
 //! ```
 //! So a receiver passes over what it does not know, and refuses that alone: what was gathered with it
-//! is done.
+//! is done. One number is no command's: it says what the next few commands are of, and is not answered.
 
 use super::codec::{self, CodecError};
-use super::message::{Received, Refusal, Unread};
+use super::message::{Received, Refusal, Traced, Unread};
 use crate::clock;
 use crate::command::{Body, Command, Reply};
 use crate::limits::{PEER_BATCH_COMMANDS_MAX, PEER_FRAME_BYTES_MAX};
 use crate::record::Record;
+use crate::trace::{RequestId, Trace, TraceParent};
 
 const HEAD_BYTES: usize = 2 + 4;
+
+/// What the next commands are of. It is never sent to who does not know it, and would answer it.
+const TRACE: u16 = u16::MAX;
 
 // What is known of a key. A number is never given to another form.
 const RECORD: u16 = 1;
@@ -48,6 +52,40 @@ pub(super) fn add_command(out: &mut Vec<u8>, command: &Command) -> Result<(), Co
     add(out, command.number(), command)
 }
 
+/// Adds what the next `len` commands are called.
+///
+/// # Errors
+///
+/// [`CodecError`]; `out` is as it was.
+pub(super) fn add_trace(out: &mut Vec<u8>, len: usize, trace: &Trace) -> Result<(), CodecError> {
+    let id = trace.id.as_ref().map_or("", RequestId::as_str);
+    let parent = trace.parent.as_ref().map_or("", TraceParent::as_str);
+    add(out, TRACE, &(len as u64, id, parent))
+}
+
+/// Adds commands, and what they are called.
+///
+/// # Errors
+///
+/// [`CodecError`], also if one was not read.
+pub(super) fn add_run(
+    out: &mut Vec<u8>,
+    commands: &[Received],
+    traces: &[Traced],
+) -> Result<(), CodecError> {
+    let mut traces = traces.iter().peekable();
+    for (at, command) in commands.iter().enumerate() {
+        if let Some(Traced { len, trace, .. }) = traces.next_if(|traced| traced.from == at) {
+            add_trace(out, *len, trace)?;
+        }
+        match command {
+            Ok(command) => add_command(out, command)?,
+            Err(_) => return Err(CodecError::Invalid("a command that was not read".to_owned())),
+        }
+    }
+    Ok(())
+}
+
 /// Adds what became of a command.
 ///
 /// # Errors
@@ -73,25 +111,48 @@ pub(super) fn add_outcome(
     }
 }
 
-/// Reads commands to the end of `bytes`.
+/// Reads commands to the end of `bytes`, and what they are called.
 ///
 /// # Errors
 ///
 /// [`CodecError`] if they cannot be told from each other, or are too many.
-pub(super) fn read_commands(bytes: &[u8]) -> Result<Vec<Received>, CodecError> {
-    let read = |number, body| match Command::read(number, Read(body)) {
-        Some(Ok(command)) => Ok(command),
-        Some(Err(_)) => Err(Unread::Garbled),
-        None => Err(Unread::Unknown),
-    };
-    Frames(bytes).map(|frame| frame.map(|(number, body)| read(number, body))).bounded()
+pub(super) fn read_run(bytes: &[u8]) -> Result<(Vec<Received>, Vec<Traced>), CodecError> {
+    let (mut commands, mut traces) = (vec![], vec![]);
+    for frame in Frames(bytes) {
+        let (number, body) = frame?;
+        if PEER_BATCH_COMMANDS_MAX <= commands.len().max(traces.len()) {
+            return Err(CodecError::Invalid("too many commands".to_owned()));
+        }
+        match number {
+            // What cannot be read has no name; its commands are done all the same.
+            TRACE => traces.extend(read_trace(body, commands.len())),
+            number => commands.push(match Command::read(number, Read(body)) {
+                Some(Ok(command)) => Ok(command),
+                Some(Err(_)) => Err(Unread::Garbled),
+                None => Err(Unread::Unknown),
+            }),
+        }
+    }
+    for traced in &mut traces {
+        traced.len = traced.len.min(commands.len() - traced.from);
+    }
+    Ok((commands, traces))
+}
+
+/// Names are checked again, as if a client had sent them.
+fn read_trace(body: &[u8], from: usize) -> Option<Traced> {
+    let (len, id, parent): (u64, &str, &str) = codec::decode(body).ok()?;
+    let trace =
+        Trace { id: RequestId::new(id.as_bytes()), parent: TraceParent::new(parent.as_bytes()) };
+    let len = usize::try_from(len).ok()?;
+    (!trace.is_empty()).then_some(Traced { from, len, trace })
 }
 
 /// Reads to the end of `bytes` what became of commands.
 ///
 /// # Errors
 ///
-/// As [`read_commands`].
+/// As [`read_run`].
 pub(super) fn read_outcomes(bytes: &[u8]) -> Result<Vec<Result<Reply, Refusal>>, CodecError> {
     let read = |(number, body)| read_outcome(number, body).unwrap_or(Err(Refusal::Unread));
     Frames(bytes).map(|frame| frame.map(read)).bounded()
@@ -216,7 +277,7 @@ mod tests {
         add_command(&mut bytes, &get("a")).unwrap();
         add(&mut bytes, 9_999, &"whatever it is").unwrap();
         add_command(&mut bytes, &get("b")).unwrap();
-        let read = read_commands(&bytes).unwrap();
+        let (read, _) = read_run(&bytes).unwrap();
         assert_eq!(read, [Ok(get("a")), Err(Unread::Unknown), Ok(get("b"))]);
     }
 
@@ -225,7 +286,7 @@ mod tests {
         let mut bytes = vec![];
         add(&mut bytes, get("a").number(), &7_u8).unwrap();
         add_command(&mut bytes, &get("b")).unwrap();
-        assert_eq!(read_commands(&bytes).unwrap(), [Err(Unread::Garbled), Ok(get("b"))]);
+        assert_eq!(read_run(&bytes).unwrap().0, [Err(Unread::Garbled), Ok(get("b"))]);
     }
 
     #[test]
@@ -233,8 +294,51 @@ mod tests {
         let mut bytes = vec![];
         add_command(&mut bytes, &get("a")).unwrap();
         for len in 1..bytes.len() {
-            assert!(read_commands(&bytes[..len]).is_err(), "{len}");
+            assert!(read_run(&bytes[..len]).is_err(), "{len}");
         }
+    }
+
+    fn called(id: &str) -> Trace {
+        Trace { id: RequestId::new(id.as_bytes()), parent: None }
+    }
+
+    #[test]
+    fn what_commands_are_called_goes_with_them_and_counts_as_none() {
+        let mut bytes = vec![];
+        add_command(&mut bytes, &get("a")).unwrap();
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let parent = TraceParent::new(parent.as_bytes());
+        let trace = Trace { parent, ..called("seven") };
+        add_trace(&mut bytes, 2, &trace).unwrap();
+        add_command(&mut bytes, &get("b")).unwrap();
+        add_command(&mut bytes, &get("c")).unwrap();
+        let (commands, traces) = read_run(&bytes).unwrap();
+        assert_eq!(commands, [Ok(get("a")), Ok(get("b")), Ok(get("c"))]);
+        assert_eq!(traces, [Traced { from: 1, len: 2, trace }]);
+        let mut again = vec![];
+        add_run(&mut again, &commands, &traces).unwrap();
+        assert_eq!(again, bytes);
+    }
+
+    #[test]
+    fn names_that_are_none_and_those_of_more_than_there_is_hurt_nobody() {
+        let mut bytes = vec![];
+        add(&mut bytes, TRACE, &(1_u64, "two words", "no parent")).unwrap();
+        add(&mut bytes, TRACE, &7_u8).unwrap();
+        add_trace(&mut bytes, usize::MAX, &called("x")).unwrap();
+        add_command(&mut bytes, &get("a")).unwrap();
+        add_trace(&mut bytes, 1, &called("y")).unwrap();
+        let (commands, traces) = read_run(&bytes).unwrap();
+        assert_eq!(commands, [Ok(get("a"))]);
+        let all = [(0, 1, "x"), (1, 0, "y")];
+        let all = all.map(|(from, len, id)| Traced { from, len, trace: called(id) });
+        assert_eq!(traces, all);
+        let many = (0..=PEER_BATCH_COMMANDS_MAX).flat_map(|_| {
+            let mut one = vec![];
+            add_trace(&mut one, 1, &called("x")).unwrap();
+            one
+        });
+        assert!(read_run(&Vec::from_iter(many)).is_err());
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::config::Secret;
 use crate::limits::{
     CLUSTER_NAME_BYTES_MAX, HELLO_BYTES_MAX, PEER_TEXT_BYTES_MAX, SOFTWARE_VERSION_BYTES_MAX,
 };
-use crate::member::{Member, NameTaken};
+use crate::member::{Member, NameTaken, NodeName};
 
 /// Why there is no session with a peer, said by one side to the other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -404,6 +404,13 @@ impl Frame {
     }
 
     /// The body, if it is of this kind.
+    /// What the sender of a hello says it is called, whether it is believed or not; `None` if it is no
+    /// hello that can be read.
+    pub(super) fn claims(&self) -> Option<NodeName> {
+        let (_, record, _) = split_hello(self.expect(HELLO).ok()?).ok()?;
+        read_record(record).ok().map(|record| record.id.name)
+    }
+
     fn expect(&self, kind: u8) -> Result<&[u8], HelloError> {
         match self.0.split_first_chunk::<HEADER_BYTES>() {
             Some(([found, ..], body)) if *found == kind => Ok(body),

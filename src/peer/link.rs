@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::codec;
 use super::frame;
 use super::message::{Refusal, Request, Response};
+use super::protocol::TRACES_SINCE;
 use super::relay;
 use super::session::Session;
 use crate::command::{Command, Reply};
@@ -279,6 +280,13 @@ impl Link {
     fn encode<'a>(&self, commands: impl Iterator<Item = &'a Command> + Clone) -> Option<Vec<u8>> {
         let room = commands.clone().map(codec::command_bytes).sum();
         let mut bytes = codec::begin_run(self.inner.me, room);
+        // Who is at the far end of a detour may be older than who is at its near end.
+        if self.to.is_none() && TRACES_SINCE <= self.protocol() {
+            let trace = trace::current();
+            if !trace.is_empty() {
+                frame::add_trace(&mut bytes, commands.clone().count(), &trace).ok()?;
+            }
+        }
         for command in commands {
             if self.protocol() < command.since() {
                 return None;
@@ -297,7 +305,7 @@ impl Link {
         let asks = match request {
             Request::Fetch(_)
             | Request::Took(_)
-            | Request::Run(_)
+            | Request::Run(..)
             | Request::Push(_)
             | Request::Relay(_)
             | Request::Relayed(_) => &self.inner.fetches,

@@ -19,6 +19,7 @@ use crate::limits::{PEER_BITMAP_BYTES_MAX, PEERS_MAX};
 use crate::member::{Boot, NodeId, NodeName, Standing};
 use crate::partition::SlotSet;
 use crate::record::Record;
+use crate::trace::Trace;
 
 use form::{BitmapForm, SlotsForm, TextForm};
 use wire::{BootForm, NodeIdsForm, NodeNameForm, StandingWire};
@@ -28,6 +29,17 @@ pub(super) use wire::NodeIdForm;
 
 /// A command of another node, or why it cannot be done.
 pub type Received = Result<Command, Unread>;
+
+/// Commands among others that are of one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traced {
+    /// The first of them.
+    pub from: usize,
+    /// How many.
+    pub len: usize,
+    /// What the request is called.
+    pub trace: Trace,
+}
 
 /// Why what a peer sent among commands is not one. What came with it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +57,8 @@ pub enum Request {
     Ping(Ping),
     /// Its view of the members, for that of the sender.
     View(ViewRecord),
-    /// Commands that were routed once already and go no further.
-    Run(Vec<Received>),
+    /// Commands that were routed once already and go no further, and what is known of what they are of.
+    Run(Vec<Received>, Vec<Traced>),
     /// What it knows under these keys.
     Fetch(Vec<Key>),
     /// The sender has taken over what the receiver knew of these keys under these versions.

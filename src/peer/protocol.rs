@@ -12,7 +12,10 @@ pub const PROTOCOL_MIN: u16 = 3;
 
 /// The newest protocol this build speaks: with `next-protocol` one that has a verb more, for tests of
 /// rolling upgrades only.
-pub const PROTOCOL_MAX: u16 = if cfg!(feature = "next-protocol") { 4 } else { 3 };
+pub const PROTOCOL_MAX: u16 = if cfg!(feature = "next-protocol") { 5 } else { 4 };
+
+/// The first protocol in which commands say what the requests are called that they are of.
+pub(super) const TRACES_SINCE: u16 = 4;
 
 // A range with nothing in it would be refused by everybody.
 const _: () = assert!(PROTOCOL_MIN <= PROTOCOL_MAX);

@@ -60,7 +60,7 @@ pub(super) fn origin_of_run(frame: &[u8]) -> Option<Boot> {
 /// comes from.
 fn is_relayed(request: &Request) -> bool {
     match request {
-        Request::Run(_)
+        Request::Run(..)
         | Request::Fetch(_)
         | Request::Took(_)
         | Request::Push(_)

@@ -221,10 +221,11 @@ impl Transport {
             Ok(Err(reason)) => return Err(DialError::Unreachable(reason.to_string())),
             Err(_) => return Err(DialError::Unreachable("nobody answered in time".to_owned())),
         };
-        let met = match timeout(HELLO_TIMEOUT, shared.dial_hello(stream)).await {
+        let mut claims = None;
+        let met = match timeout(HELLO_TIMEOUT, shared.dial_hello(stream, &mut claims)).await {
             Ok(Ok(met)) => met,
             Ok(Err(error)) => {
-                shared.refusals.log(addr.ip(), &error);
+                shared.refusals.log(addr.ip(), claims.as_ref(), &error);
                 return Err(error.into());
             }
             Err(_) => return Err(DialError::TimedOut),
@@ -344,11 +345,12 @@ impl Shared {
         };
         let shared = Arc::clone(self);
         tokio::spawn(async move {
-            let met = timeout(HELLO_TIMEOUT, shared.accept_hello(stream)).await;
+            let mut claims = None;
+            let met = timeout(HELLO_TIMEOUT, shared.accept_hello(stream, &mut claims)).await;
             drop(permit);
             match met.unwrap_or(Err(HelloError::Broken)) {
                 Ok(met) => drop(shared.open(met, Side::Acceptor).await),
-                Err(error) => shared.refusals.log(from.ip(), &error),
+                Err(error) => shared.refusals.log(from.ip(), claims.as_ref(), &error),
             }
         });
     }

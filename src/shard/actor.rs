@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::yield_now;
+use tracing::info;
 
 use super::Counts;
 use super::gate::Gate;
@@ -14,9 +15,10 @@ use super::message::{ShardMsg, Turn, Waiting, Work};
 use crate::clock;
 use crate::entry::{Millis, Version};
 use crate::ids::Ids;
-use crate::limits::{SHARD_TICK, SHARD_TICK_MORE, TOMBSTONE_TTL};
+use crate::limits::{FULL_LOG_PAUSE, SHARD_TICK, SHARD_TICK_MORE, TOMBSTONE_TTL};
+use crate::quiet::Quiet;
 use crate::supervision::Inbox;
-use crate::table::{Table, TableWriter};
+use crate::table::{Table, TableStats, TableWriter};
 
 pub(super) struct ShardActor;
 
@@ -38,6 +40,8 @@ pub(super) struct ShardState {
     taken: VecDeque<Waiting>,
     /// Whether a tick is on its way.
     is_ticking: bool,
+    /// Entries that were evicted by the last look.
+    evicted: u64,
 }
 
 impl Actor for ShardActor {
@@ -51,7 +55,8 @@ impl Actor for ShardActor {
         holding: Arc<Holding>,
     ) -> Result<ShardState, ActorProcessingErr> {
         let writer = holding.table.writer().ok_or("the table still has its last writer")?;
-        Ok(ShardState { holding, writer, taken: VecDeque::new(), is_ticking: false })
+        let evicted = holding.table.reader().stats().evictions;
+        Ok(ShardState { holding, writer, taken: VecDeque::new(), is_ticking: false, evicted })
     }
 
     async fn handle(
@@ -103,11 +108,27 @@ impl ShardState {
     fn tick(&mut self, me: &ActorRef<ShardMsg>, now: Millis) {
         self.is_ticking = false;
         self.keep_ended();
+        self.say_if_full();
         let tick = self.writer.tick(now);
         if !tick.is_done {
             self.schedule_tick_after(SHARD_TICK_MORE, me);
         } else if self.writer.has_deadlines() {
             self.schedule_tick(me);
+        }
+    }
+
+    /// Says once in a while that there is no room for all entries.
+    fn say_if_full(&mut self) {
+        // All shards of a node fill at the same time.
+        static SAID: Quiet<()> = Quiet::new(FULL_LOG_PAUSE, 1);
+        let TableStats { evictions, entries, limit_bytes, .. } =
+            self.holding.table.reader().stats();
+        let evicted = evictions - std::mem::replace(&mut self.evicted, evictions);
+        if 0 < evicted && SAID.may_say((), clock::steady()).is_some() {
+            info!(
+                entries,
+                limit_bytes, "the memory of a shard is full: from now on entries are evicted"
+            );
         }
     }
 

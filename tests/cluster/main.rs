@@ -21,6 +21,7 @@ mod leaving;
 mod load;
 mod member;
 mod namespaces;
+mod observing;
 mod partition;
 #[path = "../harness/process.rs"]
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]

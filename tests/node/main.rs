@@ -14,6 +14,7 @@ mod fields;
 #[path = "../harness/http.rs"]
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]
 mod http;
+mod logs;
 mod metrics;
 mod mutations;
 mod native;

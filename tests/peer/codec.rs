@@ -157,7 +157,7 @@ fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
         ping().prop_map(Request::Ping),
         view().prop_map(Request::View),
-        vec(command().prop_map(Ok), 0..8).prop_map(Request::Run),
+        vec(command().prop_map(Ok), 0..8).prop_map(|all| Request::Run(all, vec![])),
         vec(key(), 0..8).prop_map(Request::Fetch),
         vec(record(), 0..8).prop_map(Request::Push),
         (any::<(u64, u64)>(), slots())
@@ -218,7 +218,7 @@ proptest! {
         let mut bytes = encode_request(Boot(1), &request).unwrap();
         match (&request, decode_request(&bytes[..at % bytes.len()])) {
             // Between two commands, or two records, there is nothing that could be missed.
-            (Request::Run(all), Ok((_, Request::Run(some)))) => {
+            (Request::Run(all, _), Ok((_, Request::Run(some, _)))) => {
                 prop_assert!(some.len() < all.len() && all.starts_with(&some));
             }
             (Request::Push(all), Ok((_, Request::Push(some)))) => {
@@ -264,7 +264,7 @@ fn what_is_over_the_limits_is_refused() {
         expires_at: None,
         condition: Condition::Always,
     };
-    let request = Request::Run(vec![Ok(put.into())]);
+    let request = Request::Run(vec![Ok(put.into())], vec![]);
     let refused = encode_request(Boot(1), &request);
     assert!(matches!(refused, Err(CodecError::TooLarge { .. })), "{refused:?}");
     let keys = vec![Key::new("a").unwrap(); PEER_BATCH_COMMANDS_MAX + 1];

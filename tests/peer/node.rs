@@ -50,7 +50,7 @@ impl Answer for Keeper {
     fn answer(&self, _from: NodeId, request: Request) -> Answering {
         let map = Arc::clone(&self.0);
         let response = match request {
-            Request::Run(commands) => {
+            Request::Run(commands, _) => {
                 let luck = self.1.fetch_add(1, Ordering::Relaxed);
                 return Box::pin(run(map, commands, luck));
             }

@@ -417,7 +417,7 @@ impl Node {
                     self.unlink(now, &id, maps);
                 }
                 RosterAction::Superseded { .. } => self.effects.push(Effect::Stopped),
-                RosterAction::Woke => {}
+                RosterAction::Woke { .. } => {}
                 RosterAction::Joined(_)
                 | RosterAction::Suspected(_)
                 | RosterAction::Recovered(_) => {}

@@ -9,7 +9,7 @@ use super::Shared;
 use super::sessions::Taken;
 use crate::clock;
 use crate::entry::Millis;
-use crate::member::{Boot, Member};
+use crate::member::{Boot, Member, NodeName};
 use crate::peer::hello::{
     Acceptor, Dialer, Frame, Fresh, HEADER_BYTES, HelloError, Introduced, Refused,
 };
@@ -28,9 +28,13 @@ pub(super) struct Met {
 }
 
 impl Shared {
-    /// Says hello to who was dialled.
-    pub(super) async fn dial_hello(&self, mut stream: TcpStream) -> Result<Met, HelloError> {
-        let met = self.dial_hello_on(&mut stream).await;
+    /// Says hello to who was dialled. Who it claims to be is told also where it is not believed.
+    pub(super) async fn dial_hello(
+        &self,
+        mut stream: TcpStream,
+        claims: &mut Option<NodeName>,
+    ) -> Result<Met, HelloError> {
+        let met = self.dial_hello_on(&mut stream, claims).await;
         let (peer, slot, floor) = tell(met, &mut stream).await?;
         let replaced = self.sessions.of_name(peer.member.id.name.as_str());
         Ok(Met { stream, peer, slot, floor, replaced })
@@ -39,12 +43,15 @@ impl Shared {
     async fn dial_hello_on(
         &self,
         stream: &mut TcpStream,
+        claims: &mut Option<NodeName>,
     ) -> Result<(Introduced, Taken, u64), HelloError> {
         let local = self.local();
         stream::set_up(stream).map_err(|_| HelloError::Broken)?;
         let (dialer, hello) = Dialer::start(&local, fresh()?)?;
         write(stream, &hello).await?;
-        let (proving, peer, proof) = dialer.meet(&local, &read(stream).await?)?;
+        let hello = read(stream).await?;
+        *claims = hello.claims();
+        let (proving, peer, proof) = dialer.meet(&local, &hello)?;
         let heard = clock::now();
         self.stall_if_cut(&peer.member).await;
         self.outlast_what_ends(peer.member.id.boot).await;
@@ -60,8 +67,12 @@ impl Shared {
     }
 
     /// Says hello to who has dialled.
-    pub(super) async fn accept_hello(&self, mut stream: TcpStream) -> Result<Met, HelloError> {
-        let met = self.accept_hello_on(&mut stream).await;
+    pub(super) async fn accept_hello(
+        &self,
+        mut stream: TcpStream,
+        claims: &mut Option<NodeName>,
+    ) -> Result<Met, HelloError> {
+        let met = self.accept_hello_on(&mut stream, claims).await;
         let (peer, slot, floor) = tell(met, &mut stream).await?;
         let mut replaced = self.sessions.of_name(peer.member.id.name.as_str());
         replaced.retain(|session| session.serial != slot.serial());
@@ -71,10 +82,13 @@ impl Shared {
     async fn accept_hello_on(
         &self,
         stream: &mut TcpStream,
+        claims: &mut Option<NodeName>,
     ) -> Result<(Introduced, Taken, u64), HelloError> {
         let local = self.local();
         stream::set_up(stream).map_err(|_| HelloError::Broken)?;
-        let (acceptor, peer, hello) = Acceptor::meet(&local, fresh()?, &read(stream).await?)?;
+        let hello = read(stream).await?;
+        *claims = hello.claims();
+        let (acceptor, peer, hello) = Acceptor::meet(&local, fresh()?, &hello)?;
         let heard = clock::now();
         write(stream, &hello).await?;
         let accepting = acceptor.check(&local, &read(stream).await?)?;

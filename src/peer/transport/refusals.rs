@@ -1,25 +1,33 @@
 //! Log lines about connections that came to nothing: each once in a while, however many there are.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 
-use tokio::time::Instant;
+use tracing::field::display;
 use tracing::{debug, warn};
 
+use crate::clock;
 use crate::limits::{HELLO_LOG_PAUSE, HELLO_LOGS_MAX};
+use crate::member::NodeName;
 use crate::peer::hello::{HelloError, Refused};
+use crate::quiet::Quiet;
 
 /// Who refused, and what is the same for all connections that fail alike.
 type Kind = (&'static str, &'static str);
 
-/// When what was logged last.
-#[derive(Default)]
-pub(super) struct Refusals(Mutex<HashMap<(IpAddr, Kind), Instant>>);
+/// What was logged of late. Who somebody claims to be does not count: it may claim to be anybody.
+pub(super) struct Refusals(Quiet<(IpAddr, Kind)>);
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self(Quiet::new(HELLO_LOG_PAUSE, HELLO_LOGS_MAX))
+    }
+}
 
 impl Refusals {
-    /// Logs why there is no session with who is at `addr`, unless that was done a moment ago.
-    pub(super) fn log(&self, addr: IpAddr, error: &HelloError) {
+    /// Logs why there is no session with who is at `addr` and claims to be `peer`, unless that was done a
+    /// moment ago.
+    pub(super) fn log(&self, addr: IpAddr, peer: Option<&NodeName>, error: &HelloError) {
+        let peer = peer.map(display);
         let is_usual = matches!(
             error,
             HelloError::Here(Refused::AlreadyConnected | Refused::Itself)
@@ -27,25 +35,13 @@ impl Refusals {
                 // As a probe of the port ends it, and a node that has just left.
                 | HelloError::Broken
         );
-        if !is_usual && self.is_due(addr, kind(error), Instant::now()) {
-            warn!(%addr, %error, "no session with a peer");
-        } else {
-            debug!(%addr, %error, "no session with a peer");
+        let is_due = || self.0.may_say((addr, kind(error)), clock::steady());
+        match (!is_usual).then(is_due).flatten() {
+            Some(kept_back) => {
+                warn!(%addr, peer, %error, kept_back, "no session with a peer");
+            }
+            None => debug!(%addr, peer, %error, "no session with a peer"),
         }
-    }
-
-    fn is_due(&self, addr: IpAddr, kind: Kind, now: Instant) -> bool {
-        // Nothing that can panic is done under the lock.
-        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if HELLO_LOGS_MAX <= logged.len() {
-            logged.retain(|_, at| now - *at < HELLO_LOG_PAUSE);
-        }
-        let is_known = logged.get(&(addr, kind)).is_some_and(|at| now - *at < HELLO_LOG_PAUSE);
-        if is_known || HELLO_LOGS_MAX <= logged.len() {
-            return false;
-        }
-        logged.insert((addr, kind), now);
-        true
     }
 }
 

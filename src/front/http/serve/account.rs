@@ -9,14 +9,18 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response};
 use tracing::{Level, debug, enabled, warn};
 
+use crate::clock;
 use crate::config::RequestLog;
-use crate::limits::LOGGED_TARGET_BYTES_MAX;
+use crate::limits::{LOGGED_TARGET_BYTES_MAX, SLOW_LINES_MAX};
 use crate::metrics::{HttpCounts, Outcome, Route, Verb};
+use crate::quiet::Pace;
 use crate::trace::{RequestId, Trace, TraceParent, UnderWay};
 
 /// What a request is called by who sends it, or here.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+
+static SLOW: Pace = Pace::new(SLOW_LINES_MAX);
 
 /// What was asked, as far as it is noted.
 pub(super) struct Asked {
@@ -84,11 +88,12 @@ impl Asked {
         let request_id = trace.id.as_ref().map(RequestId::as_str);
         let trace_id = trace.parent.as_ref().map(TraceParent::trace_id);
         let target = self.target.as_deref();
-        match is_slow {
-            true => {
-                warn!(%method, route, code, outcome, took_us, owner, request_id, trace_id, target, "slow request");
+        match is_slow.then(|| SLOW.may_say(clock::steady())) {
+            Some(Some(kept_back)) => {
+                warn!(%method, route, code, outcome, took_us, owner, request_id, trace_id, target, kept_back, "slow request");
             }
-            false => {
+            Some(None) => {}
+            None => {
                 debug!(%method, route, code, outcome, took_us, owner, request_id, trace_id, target, "request");
             }
         }
