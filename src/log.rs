@@ -66,7 +66,7 @@ fn has_colours() -> bool {
 fn announce(config: &Config) {
     let (version, pid) = (env!("CARGO_PKG_VERSION"), process::id());
     let memory = ByteSize(config.memory_bytes as u64).to_string();
-    info!(version, pid, node = %config.node, shards = config.shards, memory, "smache starts");
+    info!(version, pid, shards = config.shards, memory, "smache starts");
     let http = config.http.filter(|addr| !addr.ip().is_loopback());
     if let Some(http) = http.filter(|_| config.token.is_none()) {
         warn!(%http, "whoever reaches this address may read and write: it has no token (--insecure)");

@@ -174,7 +174,7 @@ impl Node {
         self.cache.set_state(NodeState::Ready);
         let http = self.http_addr().map_or("off".to_owned(), |addr| addr.to_string());
         let shards = self.cache.status().shards.len();
-        info!(node = %self.cache.node(), http, shards, "node is ready");
+        info!(http, shards, "node is ready");
         std::future::pending::<()>().await;
     }
 

@@ -131,8 +131,9 @@ impl UnderWay {
     pub fn begin(&self, trace: Trace) {
         self.is_missed.store(false, Ordering::Relaxed);
         if !trace.is_empty() || self.has_notes() {
+            let is_named = !trace.is_empty();
             *self.notes() = Notes { trace, owner: None };
-            self.has_notes.store(true, Ordering::Relaxed);
+            self.has_notes.store(is_named, Ordering::Relaxed);
         }
     }
 

@@ -89,7 +89,10 @@ fn a_node_without_a_door_runs_until_it_is_told_to_stop() {
     let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
     let mut log = std::io::BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
-    std::io::BufRead::read_line(&mut log, &mut line).unwrap();
+    while !line.contains("node is ready") {
+        line.clear();
+        assert_ne!(std::io::BufRead::read_line(&mut log, &mut line).unwrap(), 0);
+    }
     assert!(line.contains("http=\"off\""), "{line}");
     let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();

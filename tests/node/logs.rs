@@ -23,6 +23,8 @@ fn lines_for_programs_are_objects_that_name_their_node() {
     let line = node.wait_for_line("smache starts");
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!((&line["node"], &line["level"]), (&"n@x".into(), &"INFO".into()));
+    let ready = node.wait_for_line("node is ready");
+    assert_eq!(ready.matches("\"node\":").count(), 1, "{ready}");
 }
 
 #[test]
