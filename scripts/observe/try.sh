@@ -47,8 +47,7 @@ cp alerts.yml "$scratch/"
 prometheus --config.file="$scratch/prometheus.yml" --storage.tsdb.path="$scratch/data" \
     --web.listen-address="127.0.0.1:$((base + 50))" 2> "$scratch/prometheus.log" &
 pids+=($!)
-"$program" bench --url "http://127.0.0.1:$base" --clients 8 --duration 20s --read-share 0.9 > /dev/null &
-load=$!
-sleep 15
+# It ends with this script.
+"$program" bench --url "http://127.0.0.1:$base" --clients 8 --duration 5m --read-share 0.9 > /dev/null 2>&1 &
+pids+=($!)
 python3 ask.py "http://127.0.0.1:$((base + 50))" dashboard.json
-wait $load
