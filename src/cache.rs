@@ -27,6 +27,7 @@ use crate::router::Router;
 use crate::supervision::Supervisor;
 use crate::trace;
 
+pub use crate::cluster::ForgetError;
 pub use crate::peer::Chaos;
 pub use crate::supervision::{CrashError, Tree};
 pub use crate::table::Found;
@@ -75,6 +76,8 @@ struct Inner {
     supervisor: Supervisor,
     cluster: Option<Cluster>,
     state: watch::Sender<NodeState>,
+    /// Whether a client has asked this node to drain.
+    drain_asked: watch::Sender<bool>,
 }
 
 impl Cache {
@@ -89,7 +92,16 @@ impl Cache {
     ) -> Self {
         let state = watch::Sender::new(NodeState::Starting);
         let started = Instant::now();
-        let inner = Inner { node, started, value_bytes_max, router, supervisor, cluster, state };
+        let inner = Inner {
+            node,
+            started,
+            value_bytes_max,
+            router,
+            supervisor,
+            cluster,
+            state,
+            drain_asked: watch::Sender::new(false),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -256,6 +268,18 @@ impl Cache {
         Ok(())
     }
 
+    /// Has everybody forget a member that is dead or has left.
+    ///
+    /// # Errors
+    ///
+    /// [`ForgetError`].
+    pub async fn forget(&self, name: &str) -> Result<(), ForgetError> {
+        match &self.inner.cluster {
+            Some(cluster) => cluster.forget(name).await,
+            None => Err(ForgetError::Alone),
+        }
+    }
+
     /// Where a cluster may be that this node waits to find; `None` if it waits for none.
     #[must_use]
     pub fn waits_for(&self) -> Option<Arc<String>> {
@@ -292,6 +316,18 @@ impl Cache {
     /// Publishes what this node is about to do with requests.
     pub fn set_state(&self, state: NodeState) {
         self.inner.state.send_replace(state);
+    }
+
+    /// Has this node hand over what it has, and end.
+    pub fn ask_to_drain(&self) {
+        self.inner.drain_asked.send_replace(true);
+    }
+
+    /// Waits until that was asked for.
+    pub async fn drain_asked(&self) {
+        let mut asked = self.inner.drain_asked.subscribe();
+        // The sender is held by `self`.
+        drop(asked.wait_for(|is_asked| *is_asked).await);
     }
 
     fn check(&self, command: &Command) -> Result<(), Error> {

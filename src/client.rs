@@ -1,4 +1,5 @@
-//! The commands that speak to a running node: `get`, `put`, `del`, `status`, `tree`, `bench`.
+//! The commands that speak to a running node: `get`, `put`, `del`, `status`, `tree`, `drain`, `forget`,
+//! `bench`.
 //!
 //! They know nothing of the node but its HTTP interface, so that whatever they show, any other
 //! client can find out too. Results go to standard output, everything else to standard error.
@@ -9,6 +10,7 @@ mod entries;
 mod error;
 mod exchange;
 mod figures;
+mod manage;
 mod output;
 mod settings;
 mod status;
@@ -36,6 +38,12 @@ pub enum Command {
     Status(StatusArgs),
     /// Draw a node's live supervision tree
     Tree(TreeArgs),
+    /// Have a node hand over what it has and end, and wait for that: the node at --url itself, not a
+    /// load balancer. It needs a token, or --demo
+    Drain(DrainArgs),
+    /// Have every node forget a member that is dead or has left and will not be back: it is not shown
+    /// and not waited for any more. It needs a token, or --demo
+    Forget(ForgetArgs),
     /// Put load on a node and measure throughput and latency
     Bench(BenchArgs),
 }
@@ -91,6 +99,24 @@ pub struct TreeArgs {
     pub client: ClientArgs,
 }
 
+/// Arguments of `smache drain`.
+#[derive(Debug, clap::Args)]
+pub struct DrainArgs {
+    /// Which node, and how to print.
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// Arguments of `smache forget`.
+#[derive(Debug, clap::Args)]
+pub struct ForgetArgs {
+    /// The name of the member
+    pub node: String,
+    /// Which node, and how to print.
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
 /// How a command ended that could ask its node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -136,6 +162,13 @@ pub async fn run(command: Command) -> Result<Exit, ClientError> {
         }
         Command::Tree(args) => {
             tree::show(&Node::new(args.client.settings()?), args.client.format()).await
+        }
+        Command::Drain(args) => {
+            manage::drain(&Node::new(args.client.settings()?), args.client.format()).await
+        }
+        Command::Forget(args) => {
+            let node = Node::new(args.client.settings()?);
+            manage::forget(&node, &args.node, args.client.format()).await
         }
         Command::Bench(args) => bench::run(&args).await,
     }

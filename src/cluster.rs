@@ -8,6 +8,7 @@
 mod dials;
 mod discovery;
 mod figures;
+mod forget;
 mod ids;
 mod inbox;
 mod keeper;
@@ -20,6 +21,7 @@ mod task;
 mod time;
 mod window;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -38,7 +40,7 @@ use crate::limits::{
     CLAIMS_WAITING_MAX, CLUSTER_NAME, HANDOFF_STALL, HANDOFF_TIMEOUT, LEFT_TIMEOUT,
     PEER_FRAME_BYTES_MAX, PEER_REPLY_BYTES_MAX,
 };
-use crate::member::{Member, NameTaken, NodeId, Roster, Standing};
+use crate::member::{Member, NameTaken, NodeId, NodeName, Roster, Standing};
 use crate::partition::{Handoff, Slot};
 use crate::peer::message::{Received, Refusal, Request, Response, Unread};
 use crate::peer::{
@@ -56,6 +58,7 @@ use sight::Sight;
 use time::Followed;
 
 pub use figures::ClusterFigures;
+pub use forget::ForgetError;
 pub use report::{ClusterReport, MemberReport, PeerReport};
 
 /// The part of this node in a cluster. Clones are the same part.
@@ -132,6 +135,8 @@ struct Holdings {
     claims: Arc<Semaphore>,
     /// Entries that are here and belong elsewhere, as far as they were counted.
     moving: AtomicU64,
+    /// Entries that others took since this node began to leave, by their names.
+    handed_over: Mutex<BTreeMap<NodeName, u64>>,
     /// Passes of the mover, ever.
     passes: AtomicU64,
     /// Whether nothing is served any more, as this node goes.
@@ -239,13 +244,12 @@ impl Cluster {
             }
         }
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if self.shared.has_handed_over() {
+        let Some(left) = self.left_behind() else {
             if self.shared.has_taker() && !was_done {
                 info!(took_ms, "handed everything over");
             }
             return Ok(());
-        }
-        let left = self.shared.left_behind();
+        };
         warn!(entries = left.entries, slots = left.slots, took_ms, "leaving with what nobody took");
         Err(left)
     }
@@ -266,6 +270,18 @@ impl Cluster {
             drop(shard.barrier().await);
         }
         self.hand_over().await
+    }
+
+    /// Entries that others have taken since this node began to leave, by their names.
+    #[must_use]
+    pub fn handed_over(&self) -> BTreeMap<NodeName, u64> {
+        self.shared.handed_over().clone()
+    }
+
+    /// What others should have and have not taken yet; `None` if there is nothing, or nobody to take it.
+    #[must_use]
+    pub fn left_behind(&self) -> Option<LeftBehind> {
+        (!self.shared.has_handed_over()).then(|| self.shared.left_behind())
     }
 
     /// Where a cluster may be that this node waits to find, and what came of looking there; `None` if
@@ -389,6 +405,7 @@ impl Holdings {
             handoff: Mutex::new(Handoff::new(me)),
             claims: Arc::new(Semaphore::new(CLAIMS_WAITING_MAX)),
             moving: AtomicU64::new(0),
+            handed_over: Mutex::default(),
             passes: AtomicU64::new(0),
             has_closed: AtomicBool::new(false),
             progress: Notify::new(),
@@ -524,6 +541,10 @@ impl Shared {
 
     fn handoff(&self) -> MutexGuard<'_, Handoff> {
         self.holdings.handoff.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handed_over(&self) -> MutexGuard<'_, BTreeMap<NodeName, u64>> {
+        self.holdings.handed_over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn dials(&self) -> MutexGuard<'_, Dials> {

@@ -6,6 +6,7 @@
 mod cluster;
 mod example;
 mod flags;
+mod reload;
 mod secret;
 mod settings;
 mod sources;
@@ -26,6 +27,7 @@ use crate::member::NodeName;
 pub use cluster::{ClusterConfig, Seed};
 pub use example::example;
 pub use flags::Flags;
+pub use reload::Changes;
 pub use secret::Secret;
 pub use settings::{Effective, Source};
 
@@ -353,6 +355,23 @@ mod tests {
         let shown = format!("{config:?} {effective:?}");
         assert!(!shown.contains("hush") && !shown.contains("biscuit"), "{shown}");
         assert!(!error(&[], &[("SMACHE_TOKEN", "with\nnewline")]).contains("newline"));
+    }
+
+    #[test]
+    fn settings_that_are_read_again_say_what_changes_now_and_what_waits() {
+        let (file, secret) = (file("log = \"info\"\nshards = 2\n"), file("one\n"));
+        let path = |file: &tempfile::NamedTempFile| file.path().to_str().unwrap().to_owned();
+        let flags = ["--config", &path(&file), "--token-file", &path(&secret)];
+        let (config, settings) = load(&flags, &[]).unwrap();
+        let changes = |of: &Config| {
+            let (again, settings_again) = load(&flags, &[]).unwrap();
+            of.changes(&settings, &again, &settings_again)
+        };
+        assert_eq!(changes(&config), Changes::default());
+        std::fs::write(file.path(), "log = \"debug\"\nshards = 3\n").unwrap();
+        std::fs::write(secret.path(), "another\n").unwrap();
+        let log = Some(tracing::level_filters::LevelFilter::DEBUG);
+        assert_eq!(changes(&config), Changes { log, waiting: vec!["shards", "token-file"] });
     }
 
     #[test]

@@ -357,6 +357,9 @@ pub const HANDOFF_TIMEOUT: Duration = Duration::from_secs(600);
 /// balancers notice that it is not ready before it refuses anybody.
 pub const LAME_DUCK: Duration = Duration::from_secs(1);
 
+/// How long it may take until a member is forgotten here: a look at all members.
+pub const FORGET_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How long a node that has left waits for others to hear of it.
 pub const LEFT_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -402,6 +405,11 @@ pub const CHILD_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// From the first signal to the end of a drain. With the children's stop it is under the 5 s in
 /// which a node that was told to stop must be gone.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_millis(3_500);
+
+/// How long after a drain was reported a further signal is taken for somebody's second thought, and
+/// ends it: one that comes earlier was sent with the first, to a process and its group, or twice by
+/// a supervisor.
+pub const SECOND_SIGNAL_AFTER: Duration = Duration::from_secs(1);
 
 const _: () = assert!(DRAIN_TIMEOUT.as_millis() + CHILD_STOP_TIMEOUT.as_millis() < 5_000);
 
@@ -709,8 +717,13 @@ pub const DEAD_AFTER_UNHEARD: Duration = Duration::from_secs(10);
 /// asked of the member then goes by way of them. Three heartbeats have missed it.
 pub const DEAF_AFTER: Duration = Duration::from_millis(900);
 
-/// How long it is remembered that a member is gone, so that late word of its life is not believed.
+/// How long it is remembered that a member has left or is forgotten, so that late word of its life is
+/// not believed.
 pub const GONE_KEEP: Duration = Duration::from_secs(60);
+
+/// How long a member that was declared dead is shown and dialled, unless it is back or forgotten by then:
+/// as long as somebody may need to look why.
+pub const DEAD_KEEP: Duration = Duration::from_secs(3_600);
 
 /// Least pause between two views sent to the same node: an exchange takes less.
 pub const VIEW_PAUSE: Duration = Duration::from_millis(100);
@@ -740,6 +753,7 @@ const _: () = assert!(SUSPECT_AFTER.as_millis() < DEAD_AFTER.as_millis());
 const _: () = assert!(DEAF_AFTER.as_millis() <= SUSPECT_AFTER.as_millis());
 const _: () = assert!(DEAD_AFTER.as_millis() < DEAD_AFTER_UNHEARD.as_millis());
 const _: () = assert!(DEAD_AFTER_UNHEARD.as_millis() < GONE_KEEP.as_millis());
+const _: () = assert!(GONE_KEEP.as_millis() < DEAD_KEEP.as_millis());
 // A member that is only reported must not look suspect between two reports, of which the first in a
 // tick counts.
 const _: () = assert!(
@@ -754,6 +768,12 @@ const _: () = assert!(MEMBERS_MAX < u16::MAX as usize);
 
 /// How long a client command waits for a connection: a node in reach accepts in milliseconds.
 pub const CLIENT_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Pause between two looks of `smache drain` whether the node has ended.
+pub const CLIENT_DRAIN_LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long `smache drain` waits for that: longer than a node may take.
+pub const CLIENT_DRAIN_TIMEOUT: Duration = Duration::from_secs(2 * HANDOFF_TIMEOUT.as_secs());
 
 /// How long a client command waits for a whole answer.
 ///

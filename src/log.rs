@@ -16,35 +16,58 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{fmt as lines, registry};
+use tracing_subscriber::{Registry, fmt as lines, registry};
 
 use crate::config::{Config, LogFormat};
 use crate::member::NodeName;
 
+/// What of the log is wanted, to be changed while the node runs.
+pub struct Wanted(Handle<Targets, Registry>);
+
+impl Wanted {
+    /// Has the log be of another level.
+    ///
+    /// # Errors
+    ///
+    /// [`reload::Error`] if there is no log any more.
+    pub fn set(&self, level: LevelFilter) -> Result<(), reload::Error> {
+        self.0.reload(wanted_of(level))
+    }
+}
+
 /// Has lines written to standard error as `config` says, and writes the first ones.
-pub fn start(config: &Config) {
-    // What the actor library says of itself is for those who look for its faults.
-    let libraries = match config.log {
-        LevelFilter::DEBUG | LevelFilter::TRACE => config.log,
-        level => level.min(LevelFilter::ERROR),
-    };
-    let wanted = Targets::new().with_default(libraries).with_target("smache", config.log);
+pub fn start(config: &Config) -> Wanted {
+    let (filter, wanted) = reload::Layer::new(wanted_of(config.log));
+    // Where nobody can read the log any more, as its terminal or pipe is gone, the node goes on. To
+    // say so on the same standard error would be a panic.
+    let lines = lines::layer().log_internal_errors(false);
     match config.log_format {
         LogFormat::Text => {
             let named = NamedTime(config.node.clone());
-            let lines = lines::layer().with_writer(stderr).with_ansi(has_colours());
+            let lines = lines.with_writer(stderr).with_ansi(has_colours());
             let lines = lines.with_target(false).with_timer(named);
-            registry().with(lines.with_filter(wanted)).init();
+            registry().with(lines.with_filter(filter)).init();
         }
         LogFormat::Json => {
-            let lines = lines::layer().json().flatten_event(true);
+            let lines = lines.json().flatten_event(true);
             let lines = lines.with_writer(NamedObjects::new(&config.node));
-            registry().with(lines.with_filter(wanted)).init();
+            registry().with(lines.with_filter(filter)).init();
         }
     }
     process_panics();
     announce(config);
+    Wanted(wanted)
+}
+
+fn wanted_of(level: LevelFilter) -> Targets {
+    // What the actor library says of itself is for those who look for its faults.
+    let libraries = match level {
+        LevelFilter::DEBUG | LevelFilter::TRACE => level,
+        level => level.min(LevelFilter::ERROR),
+    };
+    Targets::new().with_default(libraries).with_target("smache", level)
 }
 
 fn process_panics() {

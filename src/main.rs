@@ -7,10 +7,11 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use smache::client;
 use smache::clock;
-use smache::config::{self, Config, Effective, Flags};
-use smache::log;
+use smache::config::{self, Changes, Config, Effective, Flags};
+use smache::log::{self, Wanted};
 use smache::node::{Node, NodeError, Signals, raise_open_files};
 use tokio::runtime::Runtime;
+use tracing::{error, info, warn};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -53,7 +54,9 @@ enum Verb {
 
 fn main() -> ExitCode {
     match Line::parse().verb {
-        Verb::Serve(flags) => with_config(&flags, |config, _| serve(&config)),
+        Verb::Serve(flags) => {
+            with_config(&flags, |config, settings| serve(&flags, config, &settings))
+        }
         Verb::Config { example: true, .. } => match write!(stdout(), "{}", config::example()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(reason) => fail(&reason.to_string(), 1),
@@ -77,22 +80,54 @@ fn with_config(
     match verb(config, settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
-            let is_left = matches!(failed.downcast_ref(), Some(NodeError::LeftBehind(_)));
-            fail(&format!("{failed:#}"), if is_left { LEFT_BEHIND } else { 1 })
+            let code = match failed.downcast_ref() {
+                Some(NodeError::LeftBehind(_) | NodeError::CutShort { left: Some(_), .. }) => {
+                    LEFT_BEHIND
+                }
+                _ => 1,
+            };
+            fail(&format!("{failed:#}"), code)
         }
     }
 }
 
-fn serve(config: &Config) -> anyhow::Result<()> {
+fn serve(flags: &Flags, config: Config, settings: &[Effective]) -> anyhow::Result<()> {
     if config.has_demo {
         set_wrong_clock()?;
     }
-    log::start(config);
-    start_runtime()?.block_on(async {
+    let wanted = log::start(&config);
+    let runtime = start_runtime()?;
+    let ended = runtime.block_on(async {
         let signals = Signals::listen()?;
-        let node = Node::start(config).await?;
-        Ok(node.run(signals).await?)
-    })
+        let node = Node::start(&config).await?;
+        let mut config = config;
+        node.run(signals, || read_again(flags, &mut config, settings, &wanted)).await
+    });
+    // Nothing is waited for any more that a thread may still look up.
+    runtime.shutdown_background();
+    Ok(ended?)
+}
+
+/// Reads the settings again, takes over what a running node can, and says what that was. One that is
+/// wrong changes nothing.
+fn read_again(flags: &Flags, config: &mut Config, settings: &[Effective], wanted: &Wanted) {
+    let (again, settings_again) = match Config::load(flags) {
+        Ok(loaded) => loaded,
+        Err(wrong) => return error!(%wrong, "settings are not reloaded"),
+    };
+    let Changes { log, waiting } = config.changes(settings, &again, &settings_again);
+    if let Some(Err(reason)) = log.map(|_| wanted.set(again.log)) {
+        return error!(%reason, "settings are not reloaded");
+    }
+    let log = log.map(|level| level.to_string());
+    let waiting = waiting.join(", ");
+    match (log, waiting.as_str()) {
+        (None, "") => info!("settings reloaded: nothing has changed"),
+        (log, "") => info!(log, "settings reloaded"),
+        (log, _) => warn!(log, waiting, "settings reloaded; some wait for the next start"),
+    }
+    // What waits is named each time until then.
+    config.log = again.log;
 }
 
 /// Has this node begin with a wrong clock, to see what becomes of it.

@@ -1,5 +1,9 @@
 //! One node: what is started in which order, what ends it, and how it stops.
 
+mod ending;
+mod signals;
+
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,9 +11,8 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use ractor::SpawnErr;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::cache::{Cache, NodeState};
 use crate::clock;
@@ -25,6 +28,11 @@ use crate::router::{Router, Routes};
 use crate::shard::{Gate, Shard};
 use crate::supervision::Supervisor;
 use crate::table::{Limit, Table, TableConfig};
+
+use ending::{Cause, Ending};
+use signals::Word;
+
+pub use signals::Signals;
 
 /// A node that runs.
 pub struct Node {
@@ -63,33 +71,17 @@ pub enum NodeError {
     /// The node went with what nobody took.
     #[error(transparent)]
     LeftBehind(#[from] LeftBehind),
-}
-
-/// The signals that end a node.
-pub struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    /// Has SIGTERM and SIGINT kept for [`Node::run`] from now on. To be called before a node is
-    /// started: a signal that comes earlier ends the process at once.
-    ///
-    /// # Errors
-    ///
-    /// [`NodeError::Signals`] if the system does not let them be handled.
-    pub fn listen() -> Result<Self, NodeError> {
-        let listen = |kind| signal(kind).map_err(NodeError::Signals);
-        let terminate = listen(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
+    /// A second signal ended its drain.
+    #[error("a second {signal} ended the drain; {}", .left.as_ref().map_or_else(
+        || "requests under way were not answered".to_owned(),
+        LeftBehind::to_string,
+    ))]
+    CutShort {
+        /// The signal.
+        signal: &'static str,
+        /// What others had not taken by then, if anything.
+        left: Option<LeftBehind>,
+    },
 }
 
 impl Node {
@@ -167,7 +159,7 @@ impl Node {
 
     /// Serves as soon as this node is in a cluster, or at once if it is to be in none. Never ends by
     /// itself.
-    async fn serve(&self) {
+    async fn serve(&self) -> Cause {
         if let Some(cluster) = &self.cluster {
             cluster.joined().await;
         }
@@ -175,35 +167,81 @@ impl Node {
         let http = self.http_addr().map_or("off".to_owned(), |addr| addr.to_string());
         let shards = self.cache.status().shards.len();
         info!(http, shards, "node is ready");
-        std::future::pending::<()>().await;
+        std::future::pending().await
     }
 
-    /// Serves until a signal or a failure ends it, then stops. A second signal ends the process at
-    /// once.
+    /// Serves until a signal, a client or a failure ends it, then stops. A second signal ends the drain,
+    /// if it comes a second after the first or later. `reload` is called for SIGHUP, unless that means
+    /// that the node's terminal is gone.
     ///
     /// # Errors
     ///
     /// [`NodeError::Failed`] if the node ended by itself, [`NodeError::LeftBehind`] if it was told to go
-    /// and could not hand everything over.
-    pub async fn run(self, mut signals: Signals) -> Result<(), NodeError> {
-        let end = tokio::select! {
-            () = signals.next() => Ok(()),
+    /// and could not hand everything over, [`NodeError::CutShort`] after a second signal.
+    pub async fn run(self, mut signals: Signals, reload: impl FnMut()) -> Result<(), NodeError> {
+        let cause = tokio::select! {
+            cause = self.obey(&mut signals, reload) => cause,
             // A node may wait for a cluster for long, and is to be ended meanwhile.
-            () = self.serve() => Ok(()),
-            reason = self.supervisor.failed() => Err(NodeError::Failed(reason)),
+            cause = self.serve() => cause,
+            reason = self.supervisor.failed() => Cause::Failed(reason),
             by = superseded(self.cluster.as_ref()) => {
-                let reason = format!("another run of this node has its name now, at {by}");
-                Err(NodeError::Failed(reason))
+                Cause::Failed(format!("another run of this node has its name now, at {by}"))
             }
+            () = self.cache.drain_asked() => Cause::Asked,
         };
-        tokio::spawn(async move {
-            signals.next().await;
-            warn!("second signal, exiting at once");
-            std::process::exit(1);
-        });
-        let left = self.stop().await;
-        end?;
-        Ok(left?)
+        let began = Instant::now();
+        let left = tokio::select! {
+            left = self.drain(&cause) => left,
+            signal = signals.insisted(began) => return Err(self.cut_short(signal, began)),
+        };
+        self.ending(left).report(&cause, began.elapsed());
+        match cause {
+            Cause::Failed(reason) => Err(NodeError::Failed(reason)),
+            Cause::Signal(_) | Cause::TerminalClosed | Cause::Asked => Ok(left?),
+        }
+    }
+
+    /// Stops the node, as a client may ask for it.
+    ///
+    /// # Errors
+    ///
+    /// [`LeftBehind`]; the node has stopped all the same.
+    pub async fn stop(self) -> Result<(), LeftBehind> {
+        self.drain(&Cause::Asked).await
+    }
+
+    /// Does what signals say until one of them ends the node.
+    async fn obey(&self, signals: &mut Signals, mut reload: impl FnMut()) -> Cause {
+        loop {
+            match signals.next().await {
+                Word::End(signal) => return Cause::Signal(signal),
+                Word::Abandoned => return Cause::TerminalClosed,
+                Word::Reload => reload(),
+                Word::Report => self.report(),
+                Word::Nothing(signal) => info!(signal, "nothing is done for this signal"),
+            }
+        }
+    }
+
+    /// Logs how the node is.
+    fn report(&self) {
+        let status = self.cache.status();
+        let (requests, memory) = (&status.requests, &status.memory);
+        info!(
+            state = ?status.state,
+            uptime_ms = status.uptime_ms,
+            entries = self.entries(),
+            used_bytes = memory.used_bytes,
+            limit_bytes = memory.limit_bytes,
+            hits = requests.hits,
+            misses = requests.misses,
+            writes = requests.writes,
+            evictions = requests.evictions,
+            members = status.cluster.members.len(),
+            moving = status.cluster.moving,
+            waits_for = status.cluster.waits_for,
+            "status"
+        );
     }
 
     /// Hands its entries to other nodes, if there are any, answers what has begun, and stops the doors
@@ -211,19 +249,14 @@ impl Node {
     ///
     /// While entries are handed over every request is still answered: who asks here does so because
     /// it has not heard yet that this node goes.
-    ///
-    /// # Errors
-    ///
-    /// [`LeftBehind`]; the node has stopped all the same.
-    pub async fn stop(self) -> Result<(), LeftBehind> {
-        let began = Instant::now();
+    async fn drain(&self, cause: &Cause) -> Result<(), LeftBehind> {
         self.cache.set_state(NodeState::Draining);
         let others = self.cluster.as_ref().filter(|cluster| cluster.has_others());
         self.doors.iter().for_each(match others {
             Some(_) => Door::leave,
             None => Door::close_idle,
         });
-        info!("draining");
+        info!(%cause, "draining");
         let mut left = Ok(());
         if let Some(cluster) = &self.cluster {
             let told = async {
@@ -244,9 +277,25 @@ impl Node {
             cluster.leave().await;
         }
         self.supervisor.stop().await;
-        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        info!(took_ms, "node stopped");
         left
+    }
+
+    /// What has become of the entries by now.
+    fn ending(&self, left: Result<(), LeftBehind>) -> Ending {
+        let handed_over = self.cluster.as_ref().map_or_else(BTreeMap::new, Cluster::handed_over);
+        Ending { handed_over, left, kept: self.entries() }
+    }
+
+    /// Says what is lost by an end at once.
+    fn cut_short(&self, signal: &'static str, began: Instant) -> NodeError {
+        let left = self.cluster.as_ref().and_then(Cluster::left_behind);
+        self.ending(left.map_or(Ok(()), Err)).report_cut_short(signal, began.elapsed());
+        NodeError::CutShort { signal, left }
+    }
+
+    /// Entries that are here.
+    fn entries(&self) -> u64 {
+        self.cache.status().shards.iter().map(|shard| shard.entries).sum()
     }
 }
 

@@ -30,6 +30,7 @@ use message::{Request, Response};
 pub use chaos::Chaos;
 pub use hello::{HelloError, Refused};
 pub use link::{Link, LinkError, Outcome};
+pub use protocol::PROTOCOL_OF_LEFT;
 pub use transport::{
     DialError, Dialed, Transport, TransportConfig, TransportError, TransportEvent,
 };

@@ -131,10 +131,12 @@ pub enum MemberState {
     Alive,
     /// It missed some heartbeats.
     Suspect,
-    /// It was declared dead, or has left.
+    /// It was declared dead, and may be back.
     Dead,
     /// It hands its slots over and goes.
     Leaving,
+    /// It has handed over what it could, and said good-bye.
+    Left,
 }
 
 impl From<PeerState> for MemberState {
@@ -145,6 +147,7 @@ impl From<PeerState> for MemberState {
             PeerState::Suspect => Self::Suspect,
             PeerState::Dead => Self::Dead,
             PeerState::Leaving => Self::Leaving,
+            PeerState::Left => Self::Left,
         }
     }
 }

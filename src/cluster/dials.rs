@@ -49,6 +49,10 @@ pub(super) struct Attempts {
     pub(super) reason: Option<String>,
     /// Who was found there.
     pub(super) found: Option<NodeId>,
+    /// Whether there was a session already with who is there, whoever that is.
+    pub(super) is_connected: bool,
+    /// Whether this node itself is there.
+    pub(super) is_itself: bool,
     /// Who seemed to be there, the last time.
     seen: Seen,
     is_under_way: bool,
@@ -128,10 +132,12 @@ impl Dials {
         let mut due = vec![];
         for place in wanted {
             let attempts = self.places.entry(place.clone()).or_default();
-            let is_found = |peer: &NodeId| attempts.found.as_ref() == Some(peer);
+            let is_found = |peer: &NodeId| attempts.has_found(peer);
             let is_linked = matches!(&place, Place::Addr(addr) if linked.contains_key(addr))
                 || linked.values().any(is_found);
             if is_linked {
+                // What was said of an earlier run is nothing to remember.
+                (attempts.failures, attempts.reason) = (0, None);
                 attempts.seen = Seen::Met;
             }
             if !is_linked && !attempts.is_under_way && attempts.next <= now {
@@ -154,6 +160,8 @@ impl Dials {
         attempts.is_under_way = false;
         let was_somebody = matches!(attempts.seen, Seen::Met | Seen::Somebody);
         attempts.seen = ending.seen();
+        attempts.is_itself = matches!(ending, Ending::Itself);
+        attempts.is_connected = matches!(ending, Ending::AlreadyConnected);
         let before = attempts.reason.take();
         match ending {
             Ending::NobodyListens(reason) => {
@@ -210,7 +218,7 @@ impl Dials {
         let missing = |place: Place| {
             let attempts = self.places.get(&place).cloned().unwrap_or_default();
             let is_linked = |peer: &Member| {
-                attempts.found.as_ref() == Some(&peer.id)
+                attempts.has_found(&peer.id)
                     || matches!(&place, Place::Addr(addr) if *addr == peer.addr)
             };
             let is_silent = match attempts.seen {
@@ -239,8 +247,9 @@ impl Dials {
     pub(super) fn hurry(&mut self, now: Duration, addr: &str, peer: &NodeId) {
         for (place, attempts) in &mut self.places {
             let is_its = matches!(place, Place::Addr(place) if place == addr);
-            if is_its || attempts.found.as_ref() == Some(peer) {
-                (attempts.failures, attempts.next) = (0, now);
+            if is_its || attempts.has_found(peer) {
+                (attempts.failures, attempts.reason, attempts.next) = (0, None, now);
+                attempts.is_connected = false;
             }
         }
     }
@@ -256,6 +265,11 @@ impl Attempts {
         self.next = now + pause(self.failures, jitter);
         self.failures = self.failures.saturating_add(1);
         self.reason = Some(reason);
+    }
+
+    /// Whether a node was found there, in this run or an earlier one.
+    pub(super) fn has_found(&self, peer: &NodeId) -> bool {
+        self.found.as_ref().is_some_and(|found| found.name == peer.name)
     }
 }
 

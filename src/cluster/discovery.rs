@@ -15,7 +15,7 @@ use super::dials::{Ending, Look, Missing, Place};
 use super::ids;
 use super::inbox::{FromPeer, Told};
 use super::message::{DiscoveryMsg, KeeperMsg};
-use super::sight::{Sight, Unanswered};
+use super::sight::{Sight, Unanswered, standing_for};
 use super::task::Task;
 use crate::clock;
 use crate::ids::IdEvent;
@@ -34,8 +34,6 @@ struct DiscoveryState {
     events: Receiver<TransportEvent>,
     /// Pings without an answer yet, by peer.
     unanswered: Arc<Unanswered>,
-    /// Who said last that it goes.
-    leaver: Option<NodeId>,
     /// When it was last said that this node waits, and does not begin a cluster.
     said_waiting: Option<Duration>,
     _tasks: [Task; 3],
@@ -69,7 +67,6 @@ impl Actor for DiscoveryActor {
             shared,
             events,
             unanswered: Arc::default(),
-            leaver: None,
             said_waiting: None,
             _tasks: tasks,
         };
@@ -87,6 +84,11 @@ impl Actor for DiscoveryActor {
             DiscoveryMsg::Tick(_place) => state.tick(),
             DiscoveryMsg::Wake => state.take_in(),
             DiscoveryMsg::Left => state.step(RosterEvent::Left),
+            DiscoveryMsg::Forget(name, reply) => {
+                state.step(RosterEvent::Forget(name));
+                // Who asked may have gone.
+                let _ = reply.send(());
+            }
             DiscoveryMsg::Tried(place, ending) => state.tried(&place, ending),
             DiscoveryMsg::Crash => crash(),
         }
@@ -255,8 +257,7 @@ impl DiscoveryState {
     fn closed(&mut self, peer: NodeId, reason: &str) {
         let is_known = {
             let roster = self.shared.roster();
-            let has_left = roster.own().standing == Standing::Gone;
-            !has_left && roster.view().living().any(|member| member.id == peer)
+            roster.own().is_living() && roster.view().living().any(|member| member.id == peer)
         };
         match is_known {
             true => warn!(%peer, reason, "connection to peer ended"),
@@ -276,9 +277,9 @@ impl DiscoveryState {
     fn gone(&mut self, peer: &NodeId) {
         let member = self.shared.roster().view().get(&peer.name).cloned();
         let Some(member) = member.filter(|member| member.id == *peer) else { return };
-        self.leaver = Some(peer.clone());
+        // It may be taken for dead already.
         self.shared.step_ids(IdEvent::Left(peer));
-        let view = View::new(0, [Member { standing: Standing::Gone, ..member }]);
+        let view = View::new(0, [Member { standing: Standing::Left, ..member }]);
         self.step(RosterEvent::ViewReceived { from: peer.clone(), view });
     }
 
@@ -304,17 +305,23 @@ impl DiscoveryState {
                 info!(%peer, "member was heard again");
             }
             RosterAction::Died(peer) => {
-                if self.leaver.as_ref() == Some(&peer) {
-                    info!(%peer, "member has left");
-                } else {
-                    match self.was_leaving(&peer) {
-                        // Who heard it say so is faster than it is, at times.
-                        true => info!(%peer, "member is gone, and was leaving"),
-                        false => self.died(&peer),
-                    }
-                    shared.gate.lost_until(clock::now().after(TOMBSTONE_TTL));
+                match self.was_leaving(&peer) {
+                    // Its good-bye may have been lost.
+                    true => info!(%peer, "member is gone, and was leaving"),
+                    false => self.died(&peer),
                 }
+                shared.gate.lost_until(clock::now().after(TOMBSTONE_TTL));
                 shared.transport().close(&peer, "member is gone");
+            }
+            RosterAction::Left(peer) => {
+                info!(%peer, "member has left");
+                shared.step_ids(IdEvent::Left(&peer));
+                shared.transport().close(&peer, "member has left");
+            }
+            RosterAction::Forgotten(peer) => {
+                info!(%peer, "member is forgotten");
+                // Whoever says so answers for it that it gives no ids any more.
+                shared.step_ids(IdEvent::Left(&peer));
             }
             RosterAction::Deaf(peer) => {
                 warn!(%peer, "nothing is heard of a member that others hear: going by way of them");
@@ -357,7 +364,8 @@ impl DiscoveryState {
         shared.membership.has_joined.send_if_modified(|has_joined| {
             !std::mem::replace(has_joined, own.standing != Standing::Joining)
         });
-        shared.transport().set_me(own.incarnation, own.standing);
+        // Nobody who begins to speak with this node has said yet which protocol it speaks.
+        shared.transport().set_me(own.incarnation, standing_for(0, own.standing));
         // Once there was another node, it may come back with what was deleted meanwhile.
         shared.gate.set_peers(shared.membership.has_met.load(Ordering::Relaxed));
         shared.step_ids(IdEvent::View(&sight.view));
@@ -407,7 +415,7 @@ impl DiscoveryState {
     /// Tries whatever is due. A node that has left meets nobody any more.
     fn dial(&self) {
         let shared = &self.shared;
-        if shared.roster().own().standing == Standing::Gone {
+        if !shared.roster().own().is_living() {
             return;
         }
         let peers = shared.transport().peers().into_iter();

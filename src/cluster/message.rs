@@ -6,6 +6,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::dials::{Ending, Place};
 use super::window::Windows;
 use crate::entry::Version;
+use crate::member::NodeName;
 use crate::partition::{HandoffEvent, SlotSet};
 use crate::peer::message::Response;
 
@@ -17,6 +18,8 @@ pub(super) enum DiscoveryMsg {
     Wake,
     /// This node has left.
     Left,
+    /// Somebody who runs the cluster says that a member will not be back.
+    Forget(NodeName, RpcReplyPort<()>),
     /// An attempt is over.
     Tried(Place, Ending),
     /// Panic, for demonstrations.

@@ -307,7 +307,7 @@ impl Pass {
             return;
         };
         let name = to.name.clone();
-        let window = self.windows.entry(to).or_default();
+        let window = self.windows.entry(to.clone()).or_default();
         match outcomes.is_empty() {
             true => window.failed(),
             false => window.answered(trip),
@@ -332,7 +332,7 @@ impl Pass {
         if !taken.is_empty() {
             *self.taken.entry(name).or_default() += taken.len();
         }
-        self.shared.moved(taken.len());
+        self.shared.moved(&to, taken.len());
         let forgotten = self.shared.router.transfer(taken).await;
         for (slot, outcome) in slots.into_iter().zip(forgotten) {
             if outcome.is_err() {
@@ -343,8 +343,11 @@ impl Pass {
 }
 
 impl Shared {
-    /// Notes that so many entries were moved.
-    fn moved(&self, count: usize) {
+    /// Notes that a node has taken so many entries.
+    fn moved(&self, to: &NodeId, count: usize) {
+        if self.membership.is_leaving.load(Ordering::Relaxed) {
+            *self.handed_over().entry(to.name.clone()).or_default() += count as u64;
+        }
         let less = |moving: u64| Some(moving.saturating_sub(count as u64));
         // The closure never refuses.
         let _ = self.holdings.moving.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use super::dials::Place;
+use super::dials::{Attempts, Place};
 use super::{Cluster, Shared};
 use crate::member::{Member, NodeId, PeerState, Standing};
 
@@ -53,7 +53,7 @@ pub struct PeerReport {
 }
 
 impl Cluster {
-    /// The names of all other nodes: the members, and who was met and is none any more.
+    /// The names of all other nodes: the members that were not forgotten, and who was met and is none any more.
     #[must_use]
     pub fn others(&self) -> BTreeSet<String> {
         let shared = &self.shared;
@@ -107,20 +107,23 @@ impl Shared {
     fn places(&self) -> Vec<PeerReport> {
         let linked = self.transport().peers();
         let dials = self.dials();
-        let report = |(place, attempts): (&Place, &super::dials::Attempts)| {
+        let own = self.transport().me().addr;
+        let report = |(place, attempts): (&Place, &Attempts)| {
             let text = place.to_string();
-            let found = linked
-                .iter()
-                .find(|peer| peer.addr == text || attempts.found.as_ref() == Some(&peer.id));
-            PeerReport {
-                is_connected: found.is_some(),
+            if attempts.is_itself || text == own {
+                return None;
+            }
+            let found =
+                linked.iter().find(|peer| peer.addr == text || attempts.has_found(&peer.id));
+            Some(PeerReport {
+                is_connected: found.is_some() || attempts.is_connected,
                 found: found.map(|peer| peer.id.clone()).or_else(|| attempts.found.clone()),
                 failures: if found.is_none() { attempts.failures } else { 0 },
                 reason: attempts.reason.clone().filter(|_| found.is_none()),
                 place: text,
-            }
+            })
         };
-        dials.places().map(report).collect()
+        dials.places().filter_map(report).collect()
     }
 
     /// The version of a node's software, as it said when the session with it began.
@@ -152,5 +155,6 @@ fn own_state(own: &Member) -> PeerState {
         Standing::Joining => PeerState::Joining,
         Standing::Alive => PeerState::Alive,
         Standing::Leaving | Standing::Gone => PeerState::Leaving,
+        Standing::Left | Standing::Forgotten => PeerState::Left,
     }
 }

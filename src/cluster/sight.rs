@@ -13,9 +13,9 @@ use super::Shared;
 use super::dials::{Ending, Place};
 use crate::entry::Version;
 use crate::limits::{COUNT_MAX, PINGS_UNANSWERED_MAX, RESOLVE_TIMEOUT, RESOLVED_ADDRS_MAX};
-use crate::member::{Heartbeat, Member, NameTaken, NodeId, Roster, View};
+use crate::member::{Heartbeat, Member, NameTaken, NodeId, Roster, Standing, View};
 use crate::peer::message::{MemberRecord, Ping, Response, ViewRecord};
-use crate::peer::{DialError, HelloError, Refused};
+use crate::peer::{DialError, HelloError, PROTOCOL_OF_LEFT, Refused};
 
 /// What this node sees, published by discovery.
 pub(super) struct Sight {
@@ -196,18 +196,28 @@ impl Shared {
 
     /// What a node may not have yet of our view.
     pub(super) fn record_of(&self, to: &NodeId) -> ViewRecord {
+        // By way of another node it is not known what it speaks.
+        let protocol = self.transport().link(to).map_or(0, |link| link.protocol());
         let view = self.roster().view_for(to);
         let record = |member: &Member| MemberRecord {
             name: member.id.name.clone(),
             boot: member.id.boot,
             incarnation: member.incarnation,
-            standing: member.standing,
+            standing: standing_for(protocol, member.standing),
             addr: member.addr.clone(),
             http: member.http.clone(),
             weight: member.weight,
         };
         let members = view.members().map(record).collect();
         ViewRecord { epoch: view.epoch(), members, clock: self.clock().0 }
+    }
+}
+
+/// A standing as it is said in a protocol: the older ones know no more of who is gone.
+pub(super) fn standing_for(protocol: u16, standing: Standing) -> Standing {
+    match standing {
+        Standing::Left | Standing::Forgotten if protocol < PROTOCOL_OF_LEFT => Standing::Gone,
+        standing => standing,
     }
 }
 
@@ -222,7 +232,7 @@ fn member_of(record: MemberRecord) -> Option<Member> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::member::{Boot, NodeName, Standing};
+    use crate::member::{Boot, NodeName};
 
     fn record() -> MemberRecord {
         MemberRecord {

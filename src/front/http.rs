@@ -41,7 +41,8 @@ pub fn door(
     let places = Arc::new(Places::new(HTTP_CONNECTIONS_MAX, HTTP_REFUSALS_MAX));
     let counts = Arc::new(HttpCounts::default());
     let (shown, counted) = (Arc::clone(&places), Arc::clone(&counts));
-    let context = Context { cache, has_demo, counts: counted, places: shown };
+    let can_manage = has_demo || guard.has_token();
+    let context = Context { cache, has_demo, can_manage, counts: counted, places: shown };
     Door::new("http", listener, places, Http::new(guard, counts, log, move || routes(&context)))
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::id::NodeId;
+use super::id::{NodeId, NodeName};
 use super::view::{Member, View};
 
 /// What a node says of itself to every node it is linked to.
@@ -51,6 +51,8 @@ pub enum RosterEvent {
     Floor(u64),
     /// No cluster was found to join, or none was looked for: this node begins one.
     Form,
+    /// A member that is dead, or has left, is not to be remembered, here or anywhere.
+    Forget(NodeName),
     /// This node begins to leave. Said again for as long as it does.
     Leave,
     /// This node has left.
@@ -81,6 +83,10 @@ pub enum RosterAction {
     Deaf(NodeId),
     /// A member was declared dead, here or elsewhere, or was replaced: drop its link.
     Died(NodeId),
+    /// A member said good-bye, here or elsewhere: drop its link.
+    Left(NodeId),
+    /// A member that was dead, or had left, is forgotten, as was said here or elsewhere.
+    Forgotten(NodeId),
     /// Another run has our name and the greater incarnation: this node must stop.
     Superseded {
         /// Which run.
@@ -115,8 +121,29 @@ pub enum PeerState {
     Alive,
     /// Not heard for [`SUSPECT_AFTER`](crate::limits::SUSPECT_AFTER).
     Suspect,
-    /// Declared dead, or it left.
+    /// Declared dead.
     Dead,
     /// Heard lately, and about to leave.
     Leaving,
+    /// It said good-bye.
+    Left,
+}
+
+impl PeerState {
+    /// Every state.
+    pub const ALL: [Self; 6] =
+        [Self::Joining, Self::Alive, Self::Suspect, Self::Dead, Self::Leaving, Self::Left];
+
+    /// What it is called, wherever it is shown.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Joining => "joining",
+            Self::Alive => "alive",
+            Self::Suspect => "suspect",
+            Self::Dead => "dead",
+            Self::Leaving => "leaving",
+            Self::Left => "left",
+        }
+    }
 }

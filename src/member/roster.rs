@@ -10,8 +10,9 @@
 //! So nodes that start together and meet each other before they meet the cluster do not take
 //! themselves for one, and a member that was seen joining is known to have held nothing.
 //!
-//! A record of a member that is gone is kept for [`GONE_KEEP`] and is not learnt by a node that does
-//! not know the name, so that it dies out. A message that is delayed for longer than that can bring
+//! A record of a member that is gone is kept, for [`DEAD_KEEP`] if it was declared dead and so may be
+//! back, or else for [`GONE_KEEP`]. It is not learnt by a node that does not know the name, so that it
+//! dies out. A message that is delayed for longer than that can bring
 //! a dead member back, until nobody has heard it for [`DEAD_AFTER_UNHEARD`](crate::limits::DEAD_AFTER_UNHEARD).
 
 mod exchange;
@@ -24,7 +25,10 @@ use super::event::{Heartbeat, NameTaken, PeerState, RosterAction, RosterEvent};
 use super::evidence::{Evidence, Verdict};
 use super::id::{Boot, NodeId, NodeName};
 use super::view::{Member, Standing, View};
-use crate::limits::{GONE_KEEP, HEARTBEAT_INTERVAL, MEMBER_TICK, SUSPECT_AFTER, VIEWS_PER_TICK};
+use crate::limits::{
+    DEAD_KEEP, GONE_KEEP, HEARTBEAT_INTERVAL, MEMBER_TICK, MEMBERS_MAX, SUSPECT_AFTER,
+    VIEWS_PER_TICK,
+};
 
 /// The view of one node and the evidence behind it.
 #[derive(Debug)]
@@ -102,8 +106,9 @@ impl Roster {
             RosterEvent::Met(member) => self.met(now, member),
             RosterEvent::Floor(incarnation) => self.raise(incarnation),
             RosterEvent::Form => self.form(),
+            RosterEvent::Forget(name) => self.forget(now, &name),
             RosterEvent::Leave => self.leave(),
-            RosterEvent::Left => self.stand(Standing::Gone),
+            RosterEvent::Left => self.stand(Standing::Left),
         }
         if self.has_news && self.beaten.is_none_or(|at| at + MEMBER_TICK <= now) {
             self.beat(now);
@@ -153,26 +158,30 @@ impl Roster {
     }
 
     /// Whom to dial: every member with an address that is not linked, also those declared dead, who
-    /// may be back.
+    /// may be back, and not those who have left.
     pub fn wanted(&self) -> impl Iterator<Item = &Member> {
         self.view.members().filter(|member| {
             member.id.name != self.own
+                && member.standing <= Standing::Gone
                 && !member.addr.is_empty()
                 && !self.links.contains(&member.id)
         })
     }
 
-    /// What is thought of each member at `now`, by name, and how long ago it was heard itself.
+    /// What is thought of each member at `now`, by name, and how long ago it was heard itself. Who is
+    /// forgotten is none of them.
     pub fn states(
         &self,
         now: Duration,
     ) -> impl Iterator<Item = (&Member, PeerState, Option<Duration>)> {
-        self.view.members().map(move |member| {
+        let members = self.view.members().filter(|m| m.standing != Standing::Forgotten);
+        members.map(move |member| {
             let evidence = self.peers.get(&member.id.name).map(|peer| &peer.evidence);
             let heard = evidence.map_or(Some(now), Evidence::heard);
             let is_suspect = evidence.is_some_and(|evidence| evidence.is_suspect);
             let state = match member.standing {
                 Standing::Gone => PeerState::Dead,
+                Standing::Left | Standing::Forgotten => PeerState::Left,
                 _ if is_suspect => PeerState::Suspect,
                 Standing::Joining => PeerState::Joining,
                 Standing::Leaving => PeerState::Leaving,
@@ -280,13 +289,33 @@ impl Roster {
         }
     }
 
+    /// Names that come and go must not use up the room there is for members.
     fn forget_the_gone(&mut self, now: Duration) {
-        let is_over = |peer: &Peer| peer.gone.is_some_and(|at| at + GONE_KEEP <= now);
-        let over =
-            self.peers.iter().filter(|(_, peer)| is_over(peer)).map(|(name, _)| name.clone());
+        let is_crowded = MEMBERS_MAX / 2 < self.view.len();
+        let keep = |name: &NodeName| match self.view.get(name).map(|member| member.standing) {
+            Some(Standing::Gone) if !is_crowded => DEAD_KEEP,
+            _ => GONE_KEEP,
+        };
+        let is_over = |name: &NodeName, peer: &Peer| {
+            peer.gone.is_some_and(|at| at + GONE_KEEP <= now && at + keep(name) <= now)
+        };
+        let peers = self.peers.iter();
+        let over = peers.filter(|(name, peer)| is_over(name, peer)).map(|(name, _)| name.clone());
         for name in over.collect::<Vec<_>>() {
             self.peers.remove(&name);
             self.view.forget(&name);
+        }
+    }
+
+    /// Has a member that is gone forgotten by everybody. What is gone does not count in fingerprints, so
+    /// that nobody would ask for it.
+    fn forget(&mut self, now: Duration, name: &NodeName) {
+        let Some(member) = self.view.get(name).filter(|member| !member.is_living()) else { return };
+        let forgotten = Member { standing: Standing::Forgotten, ..member.clone() };
+        if self.put(now, Arc::new(forgotten)) {
+            self.publish(self.view.epoch());
+            let views = self.links.iter().map(|to| RosterAction::SendView { to: to.clone() });
+            self.actions.extend(views);
         }
     }
 

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use super::{
-    Boot, Heartbeat, Member, NodeId, NodeName, Roster, RosterAction, RosterEvent, Standing, View,
+    Boot, Heartbeat, Member, NodeId, NodeName, PeerState, Roster, RosterAction, RosterEvent,
+    Standing, View,
 };
-use crate::limits::{DEAD_AFTER, MEMBER_TICK};
+use crate::limits::{DEAD_AFTER, DEAD_KEEP, GONE_KEEP, MEMBER_TICK, MEMBERS_MAX};
 
 fn member(name: &str, boot: u64, incarnation: u64) -> Member {
     Member {
@@ -134,4 +135,74 @@ fn a_node_is_alive_when_it_has_the_view_of_one_who_is_without_being_sent_it() {
     assert_eq!(roster.own().standing, Standing::Joining);
     roster.step(Duration::ZERO, RosterEvent::Heard { from: b.id, beat });
     assert_eq!(roster.own().standing, Standing::Alive);
+}
+
+/// What `a` thinks of `b`; `None` if it shows nothing of it.
+fn state_of_b(roster: &Roster, now: Duration) -> Option<PeerState> {
+    roster.states(now).find(|(m, ..)| m.id.name.as_str() == "b").map(|(_, state, _)| state)
+}
+
+fn say(roster: &mut Roster, now: Duration, b: &Member, standing: Standing) -> Vec<RosterAction> {
+    let view = View::new(0, [Member { standing, ..b.clone() }]);
+    roster.step(now, RosterEvent::ViewReceived { from: b.id.clone(), view })
+}
+
+#[test]
+fn who_has_left_is_not_dialled_and_who_is_dead_is_for_an_hour() {
+    let (mut roster, b) = pair();
+    roster.step(Duration::ZERO, RosterEvent::Unlinked(b.id.clone()));
+    assert!(
+        say(&mut roster, Duration::ZERO, &b, Standing::Gone)
+            .contains(&RosterAction::Died(b.id.clone()))
+    );
+    let late = DEAD_KEEP - MEMBER_TICK;
+    roster.step(late, RosterEvent::Tick);
+    assert_eq!(state_of_b(&roster, late), Some(PeerState::Dead));
+    assert_eq!(roster.wanted().count(), 1);
+    roster.step(DEAD_KEEP, RosterEvent::Tick);
+    assert_eq!(state_of_b(&roster, DEAD_KEEP), None);
+
+    let (mut roster, b) = pair();
+    roster.step(Duration::ZERO, RosterEvent::Unlinked(b.id.clone()));
+    let said = say(&mut roster, Duration::ZERO, &b, Standing::Left);
+    assert!(said.contains(&RosterAction::Left(b.id.clone())), "{said:?}");
+    assert_eq!(state_of_b(&roster, Duration::ZERO), Some(PeerState::Left));
+    assert_eq!(roster.wanted().count(), 0);
+    roster.step(GONE_KEEP, RosterEvent::Tick);
+    assert_eq!(state_of_b(&roster, GONE_KEEP), None);
+}
+
+#[test]
+fn who_is_forgotten_is_not_shown_and_everybody_is_told() {
+    let (mut roster, b) = pair();
+    let c = member("c", 3, 30);
+    roster.step(Duration::ZERO, RosterEvent::Met(c.clone()));
+    roster.step(Duration::ZERO, RosterEvent::Linked(c.id.clone()));
+    let forget = || RosterEvent::Forget(b.id.name.clone());
+    assert_eq!(roster.step(Duration::ZERO, forget()), [], "it lives");
+    say(&mut roster, Duration::ZERO, &b, Standing::Gone);
+    let actions = roster.step(Duration::ZERO, forget());
+    assert!(actions.contains(&RosterAction::SendView { to: c.id }), "{actions:?}");
+    assert_eq!(state_of_b(&roster, Duration::ZERO), None);
+    // Late word of its death changes nothing, and of its life neither.
+    for standing in [Standing::Alive, Standing::Gone, Standing::Left] {
+        say(&mut roster, Duration::ZERO, &b, standing);
+        assert_eq!(state_of_b(&roster, Duration::ZERO), None);
+    }
+    // If it lives it says so itself.
+    let alive = Member { incarnation: b.incarnation + 1, ..b.clone() };
+    say(&mut roster, Duration::ZERO, &alive, Standing::Alive);
+    assert_eq!(roster.view().get(&b.id.name).map(|member| member.standing), Some(Standing::Alive));
+}
+
+#[test]
+fn the_dead_leave_room_for_the_living() {
+    let (mut roster, _) = pair();
+    for n in 0..MEMBERS_MAX as u64 / 2 {
+        let dead = member(&format!("dead-{n}"), n + 10, 1);
+        roster.step(Duration::ZERO, RosterEvent::Met(dead.clone()));
+        say(&mut roster, Duration::ZERO, &dead, Standing::Gone);
+    }
+    roster.step(GONE_KEEP, RosterEvent::Tick);
+    assert!(roster.view().members().count() < 4);
 }

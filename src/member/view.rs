@@ -21,8 +21,12 @@ pub enum Standing {
     Alive,
     /// It takes part, owns nothing any more and hands over what it holds.
     Leaving,
-    /// It left or was declared dead.
+    /// It was declared dead: nothing is heard of it, and it may be back.
     Gone,
+    /// It said good-bye, and is not expected back as this run.
+    Left,
+    /// Somebody who runs the cluster said that it will not be back.
+    Forgotten,
 }
 
 /// The record of one member.
@@ -200,6 +204,11 @@ impl View {
             Arc::make_mut(&mut self.members).insert(member.id.name.clone(), member);
         }
         stands
+    }
+
+    /// How many records there are.
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
     }
 
     /// Forgets a name.

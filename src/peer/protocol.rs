@@ -16,6 +16,8 @@ pub const PROTOCOL_MAX: u16 = if cfg!(feature = "next-protocol") { 5 } else { 4 
 
 /// The first protocol in which commands say what the requests are called that they are of.
 pub(super) const TRACES_SINCE: u16 = 4;
+/// The first protocol that tells members that have left, or are forgotten, from those that are dead.
+pub const PROTOCOL_OF_LEFT: u16 = 4;
 
 // A range with nothing in it would be refused by everybody.
 const _: () = assert!(PROTOCOL_MIN <= PROTOCOL_MAX);

@@ -114,7 +114,7 @@ fn no_id_is_given_twice_while_nodes_join_and_leave() {
             settle(&[&first, &second, &third]);
             some_more();
             first.signal(rustix::process::Signal::TERM);
-            wait_until("it has left", PATIENCE, || second.state_of(&first.name) == "dead");
+            wait_until("it has left", PATIENCE, || second.state_of(&first.name) == "left");
             some_more();
             drop(end);
         });

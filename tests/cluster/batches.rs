@@ -187,7 +187,7 @@ fn what_is_acknowledged_of_batches_is_in_order_whatever_is_cut() {
     runtime.block_on(async {
         let node = Node::start(&config("b", &a.addr)).await.unwrap();
         let cache = Arc::new(node.cache().clone());
-        let running = tokio::spawn(node.run(Signals::listen().unwrap()));
+        let running = tokio::spawn(node.run(Signals::listen().unwrap(), || {}));
         // The node runs on threads of its own.
         wait_until("both have slots", PATIENCE, || {
             let mut members = a.sight().members.into_values();

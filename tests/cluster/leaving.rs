@@ -1,6 +1,9 @@
 //! Nodes that are told to go, and hand over what they have.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
+use smache::limits::SECOND_SIGNAL_AFTER;
 
 use crate::load::{Load, Loss};
 use crate::member::{Member, PATIENCE, cluster, settle, wait_until};
@@ -90,6 +93,49 @@ fn every_entry_is_with_the_last_node_after_all_others_left() {
 }
 
 #[test]
+fn signals_that_come_together_lose_nothing_and_the_last_line_says_who_has_what() {
+    const KEYS: u64 = 500;
+    for second in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let [mut a, b] = cluster(["a", "b"]);
+        for n in 0..KEYS {
+            a.put(&format!("key-{n}"), n).unwrap();
+        }
+        let had = a.entries();
+        a.signal(Signal::TERM);
+        a.signal(second);
+        std::thread::sleep(Duration::from_millis(100));
+        a.signal(second);
+        let (status, _) = a.wait();
+        assert_eq!(status.code(), Some(0), "{second:?}");
+        assert_eq!(b.entries(), KEYS, "{second:?}");
+        let line = a.wait_for_line("node stopped");
+        for said in [&format!("handed_over={had} to=\"b {had}\""), "not_handed_over=0"] {
+            assert!(line.contains(said), "{said}: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_second_signal_says_what_is_lost_and_has_the_code_of_that() {
+    let [mut a, b] = cluster(["a", "b"]);
+    for n in 0..200 {
+        a.put(&format!("key-{n}"), n).unwrap();
+    }
+    let had = a.entries();
+    b.signal(Signal::STOP);
+    a.signal(Signal::TERM);
+    a.wait_for_line("draining");
+    std::thread::sleep(SECOND_SIGNAL_AFTER + Duration::from_millis(100));
+    a.signal(Signal::INT);
+    let (status, took) = a.wait();
+    b.signal(Signal::CONT);
+    assert_eq!(status.code(), Some(3));
+    assert!(took < Duration::from_millis(500), "{took:?}");
+    let line = a.wait_for_line("second signal, ending at once");
+    assert!(line.contains("SIGINT") && line.contains(&format!("not_handed_over={had}")), "{line}");
+}
+
+#[test]
 fn a_drain_that_nobody_takes_over_in_time_says_what_is_left_and_has_a_code_of_its_own() {
     let mut a = Member::start_with("a", "127.0.0.1:0", &[], &[("SMACHE_DRAIN_TIMEOUT", "1s")]);
     let b = Member::start("b", &[&a.addr]);
@@ -103,6 +149,8 @@ fn a_drain_that_nobody_takes_over_in_time_says_what_is_left_and_has_a_code_of_it
     b.signal(Signal::CONT);
     assert_eq!(status.code(), Some(3));
     assert_eq!(a.lines("leaving with what nobody took").len(), 1);
+    let line = a.wait_for_line("node stopped with what nobody took");
+    assert!(line.contains("handed_over=0") && line.contains("not_handed_over="), "{line}");
     let last = a.wait_for_line("that nobody took");
     assert!(last.contains("entries"), "{last}");
 }

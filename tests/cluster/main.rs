@@ -31,6 +31,7 @@ mod protocols;
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]
 mod random;
 mod replacing;
+mod states;
 mod strangers;
 mod supervision;
 mod upgrading;

@@ -249,7 +249,7 @@ pub fn agreed_in(sights: &[(String, Sight)]) -> Result<(), String> {
     let slots = |sight: &Sight| sight.members.values().map(|(.., slots)| slots).sum::<u64>();
     let is_whole = |(_, sight): &(String, Sight)| {
         let others = sight.members.iter().filter(|(name, (_, state, _))| {
-            state != "dead" && !sights.iter().any(|(known, _)| known == *name)
+            !is_gone(state) && !sights.iter().any(|(known, _)| known == *name)
         });
         sight.moving == 0
             && slots(sight) == u64::from(SLOTS)
@@ -257,7 +257,7 @@ pub fn agreed_in(sights: &[(String, Sight)]) -> Result<(), String> {
             && sights.iter().all(|(name, _)| is_alive(sight, name))
     };
     let living = |sight: &Sight| {
-        let living = sight.members.iter().filter(|(_, (_, state, _))| state != "dead");
+        let living = sight.members.iter().filter(|(_, (_, state, _))| !is_gone(state));
         (sight.epoch, living.map(|(name, of)| (name.clone(), of.clone())).collect::<Vec<_>>())
     };
     let is_same = sights.windows(2).all(|two| living(&two[0].1) == living(&two[1].1));
@@ -332,6 +332,11 @@ pub fn write_all(members: &[&Member], keys: &[String], n: u64) -> Duration {
         }
     });
     began.elapsed()
+}
+
+/// Whether a member in that state takes part no more.
+pub fn is_gone(state: &str) -> bool {
+    ["dead", "left"].contains(&state)
 }
 
 /// A port at which nobody listens.

@@ -60,15 +60,3 @@ fn a_request_that_never_ends_does_not_hold_up_the_drain() {
     assert!(status.success() && took < Duration::from_secs(5), "{status:?} {took:?}");
     assert!(endless.is_closed());
 }
-
-#[test]
-fn a_second_signal_ends_the_node_at_once() {
-    let mut node = Node::start(&[]);
-    let _endless = begin_endless_request(&node);
-    node.signal(Signal::TERM);
-    node.wait_for_line("draining");
-    node.signal(Signal::TERM);
-    let (status, took) = node.wait();
-    assert_eq!(status.code(), Some(1));
-    assert!(took < Duration::from_secs(1), "{took:?}");
-}

@@ -21,6 +21,7 @@ mod native;
 #[path = "../harness/process.rs"]
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]
 mod process;
+mod signals;
 #[path = "../harness/slow_link.rs"]
 mod slow_link;
 mod supervision;

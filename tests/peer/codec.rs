@@ -138,8 +138,14 @@ fn view() -> impl Strategy<Value = ViewRecord> {
             name: id.name,
             boot: id.boot,
             incarnation,
-            standing: [Standing::Joining, Standing::Alive, Standing::Leaving, Standing::Gone]
-                [usize::from(standing % 4)],
+            standing: [
+                Standing::Joining,
+                Standing::Alive,
+                Standing::Leaving,
+                Standing::Gone,
+                Standing::Left,
+                Standing::Forgotten,
+            ][usize::from(standing % 6)],
             addr,
             http,
             weight,

@@ -8,6 +8,8 @@ pub enum Fault {
     Start(usize),
     Crash(usize),
     Leave(usize),
+    /// An operator says that a node is not to be remembered, if it is not there.
+    Forget(usize),
     Hang(usize, u64),
     /// The machine with all nodes on it stands still for so long.
     HangAll(u64),
@@ -50,7 +52,10 @@ pub fn plan(random: &mut Random) -> Vec<(u64, Fault)> {
         let long = random.between(1_000_000, 5_000_000);
         match random.below(kinds) {
             0 | 1 => plan.push((at, Fault::Start(one))),
-            2 => plan.push((at, Fault::Crash(one))),
+            2 => {
+                plan.push((at, Fault::Crash(one)));
+                plan.push((at + 2 * short, Fault::Forget(one)));
+            }
             3 => {
                 plan.push((at, Fault::Crash(one)));
                 plan.push((at + random.between(1_000, 1_500_000), Fault::Start(one)));

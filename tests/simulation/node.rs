@@ -245,6 +245,12 @@ impl Node {
         }
     }
 
+    /// An operator says that a node will not be back.
+    pub fn forget(&mut self, now: u64, index: usize, maps: &mut Maps) {
+        let name = NodeName::new(&format!("n{index}")).unwrap();
+        self.roster(now, RosterEvent::Forget(name), maps);
+    }
+
     pub fn leave(&mut self, now: u64, maps: &mut Maps) {
         self.is_leaving = true;
         self.roster(now, RosterEvent::Leave, maps);
@@ -405,7 +411,7 @@ impl Node {
                     self.send(&to, Message::View { view, is_answer: false });
                 }
                 RosterAction::Changed => self.publish(now, maps),
-                RosterAction::Died(id) => {
+                RosterAction::Died(id) | RosterAction::Left(id) => {
                     self.effects.push(Effect::Died(id.clone()));
                     if self.links.contains(&id) {
                         self.send(&id, Message::Bye);
@@ -419,6 +425,7 @@ impl Node {
                 RosterAction::Superseded { .. } => self.effects.push(Effect::Stopped),
                 RosterAction::Woke { .. } => {}
                 RosterAction::Joined(_)
+                | RosterAction::Forgotten(_)
                 | RosterAction::Suspected(_)
                 | RosterAction::Recovered(_) => {}
             }

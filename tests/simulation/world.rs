@@ -297,6 +297,11 @@ impl World {
             Fault::Leave(index) if 1 < self.nodes.iter().flatten().count() => {
                 self.with(index, |node, now, maps| node.leave(now, maps));
             }
+            Fault::Forget(index) if self.nodes[index].is_none() => {
+                // One node is told, and it tells the others.
+                let at = (0..NODES).find(|at| self.nodes[*at].is_some()).unwrap_or_default();
+                self.with(at, |node, now, maps| node.forget(now, index, maps));
+            }
             Fault::Hang(index, time) => self.hung_us[index] = self.now + time,
             Fault::Divide(side) => self.network.divide(side),
             Fault::HangAll(time) => self.hung_us = [self.now + time; NODES],
@@ -304,7 +309,7 @@ impl World {
             Fault::CutPair(one, other) => self.network.cut_pair(one, other),
             Fault::Deaf(index, time) => self.network.deaf_until_us[index] = self.now + time,
             Fault::Heal => self.network.heal(),
-            Fault::Start(_) | Fault::Crash(_) | Fault::Leave(_) => {}
+            Fault::Start(_) | Fault::Crash(_) | Fault::Leave(_) | Fault::Forget(_) => {}
         }
     }
 

@@ -21,13 +21,15 @@ use crate::metrics::HttpCounts;
 pub(super) struct Context {
     pub(super) cache: Cache,
     pub(super) has_demo: bool,
+    /// Whether clients may have the node drain, and members forgotten.
+    pub(super) can_manage: bool,
     pub(super) counts: Arc<HttpCounts>,
     pub(super) places: Arc<Places>,
 }
 
 /// All but health, which is asked for more often.
 pub(super) fn routes(context: &Context) -> BoxedFilter<(Response,)> {
-    inspection(context).or(supervision(context)).unify().boxed()
+    inspection(context).or(supervision(context)).unify().or(management(context)).unify().boxed()
 }
 
 /// `/`, `/healthcheck` and `/livez`, which need nothing to be answered.
@@ -85,4 +87,21 @@ fn supervision(context: &Context) -> BoxedFilter<(Response,)> {
         },
     );
     warp::path("supervision").and(tree.or(crash).unify()).or(chaos).unify().boxed()
+}
+
+fn management(context: &Context) -> BoxedFilter<(Response,)> {
+    let context = context.clone();
+    let context = warp::any().map(move || context.clone());
+    let drain = warp::path!("drain").and(warp::method()).and(query()).and(context.clone()).map(
+        |method: Method, query: String, of: Context| {
+            shown(operations::drain(&method, &query, of.can_manage, &of.cache))
+        },
+    );
+    let member = warp::path!("cluster" / "members" / String);
+    let forget = member.and(warp::method()).and(query()).and(context).then(
+        |name: String, method: Method, query: String, of: Context| async move {
+            shown(operations::forget(&method, &query, &name, of.can_manage, &of.cache).await)
+        },
+    );
+    drain.or(forget).unify().boxed()
 }

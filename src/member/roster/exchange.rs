@@ -105,19 +105,26 @@ impl Roster {
         let run = |m: &Member| (m.is_living(), m.id.boot, m.incarnation);
         let is_same = known.is_some_and(|known| run(known) == run(&member));
         let replaced = known.filter(|known| known.is_living()).map(|known| known.id.clone());
-        let is_living = member.is_living();
+        let (is_living, standing) = (member.is_living(), member.standing);
         if !self.view.put(member) {
             return false;
         }
         self.revision += 1;
         let since = self.revision;
+        let id = NodeId { name: name.clone(), boot };
+        if standing == Standing::Forgotten {
+            self.actions.push(RosterAction::Forgotten(id.clone()));
+        }
         if let Some(peer) = self.peers.get_mut(&name).filter(|_| is_same) {
             peer.since = since;
+            peer.gone = peer.gone.map(|_| now);
             return true;
         }
-        let id = NodeId { name: name.clone(), boot };
         if let Some(replaced) = replaced.filter(|replaced| *replaced != id || !is_living) {
-            self.actions.push(RosterAction::Died(replaced));
+            self.actions.push(match standing {
+                Standing::Left if replaced == id => RosterAction::Left(replaced),
+                _ => RosterAction::Died(replaced),
+            });
         }
         if is_living {
             self.actions.push(RosterAction::Joined(id));

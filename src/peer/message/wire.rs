@@ -13,6 +13,8 @@ pub(super) enum StandingWire {
     Alive,
     Leaving,
     Gone,
+    Left,
+    Forgotten,
 }
 
 /// The name of a node.

@@ -99,6 +99,6 @@ fn status(addr: SocketAddr) -> Option<Value> {
 /// How many keys each living member has.
 fn keys_in(status: &Value) -> BTreeMap<String, Option<u64>> {
     let members = status["cluster"]["members"].as_array().into_iter().flatten();
-    let living = members.filter(|member| member["state"] != "dead");
+    let living = members.filter(|member| member["state"] != "dead" && member["state"] != "left");
     living.map(|member| (member["node"].to_string(), member["keys"].as_u64())).collect()
 }

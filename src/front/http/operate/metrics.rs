@@ -102,6 +102,7 @@ fn members(members: &[MemberStatus]) -> Vec<(Labels, f64)> {
         ("suspect", MemberState::Suspect),
         ("dead", MemberState::Dead),
         ("leaving", MemberState::Leaving),
+        ("left", MemberState::Left),
     ];
     let count = |state| members.iter().filter(|member| member.state == state).count() as u64;
     let sample = |(name, state)| sample("state", name, count(state));

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
+use percent_encoding::percent_decode_str;
 use warp::reply::Response;
 
-use crate::cache::{Cache, Chaos, DisturbError, Disturbed, NodeState};
+use crate::cache::{Cache, Chaos, DisturbError, Disturbed, ForgetError, NodeState};
 use crate::entry::{Key, Namespace};
 use crate::front::http::serve::{Params, Refusal, json, raw_json};
 
@@ -114,6 +115,58 @@ fn chaos_of(name: &str) -> Option<Chaos> {
         "heal" => Some(Chaos::Heal),
         delay => {
             delay.strip_suffix("ms")?.parse().ok().map(Duration::from_millis).map(Chaos::Delay)
+        }
+    }
+}
+
+/// `/drain`: has the node hand over what it has, and end.
+pub(super) fn drain(
+    method: &Method,
+    query: &str,
+    can_manage: bool,
+    cache: &Cache,
+) -> Result<Response, Refusal> {
+    if *method != Method::POST {
+        return Err(Refusal::method("POST"));
+    }
+    only_managed("draining a node", can_manage)?;
+    Params::new(query).only(&[])?;
+    cache.ask_to_drain();
+    Ok(raw_json(StatusCode::ACCEPTED, Bytes::from_static(b"{}")))
+}
+
+/// `/cluster/members/{node}`: has everybody forget a member that is dead or has left.
+pub(super) async fn forget(
+    method: &Method,
+    query: &str,
+    name: &str,
+    can_manage: bool,
+    cache: &Cache,
+) -> Result<Response, Refusal> {
+    if *method != Method::DELETE {
+        return Err(Refusal::method("DELETE"));
+    }
+    only_managed("forgetting a member", can_manage)?;
+    Params::new(query).only(&[])?;
+    let name = percent_decode_str(name).decode_utf8_lossy();
+    match cache.forget(&name).await {
+        Ok(()) => Ok(raw_json(StatusCode::OK, Bytes::from_static(b"{}"))),
+        Err(wrong) => Err(match wrong {
+            ForgetError::Alone => Refusal::bad_request(wrong.to_string()),
+            ForgetError::Unknown { .. } => Refusal::new(StatusCode::NOT_FOUND, wrong.to_string()),
+            ForgetError::Lives { .. } => Refusal::new(StatusCode::CONFLICT, wrong.to_string()),
+            ForgetError::Busy => Refusal::unavailable(wrong.to_string()),
+        }),
+    }
+}
+
+/// What changes the cluster is for those who have shown a token, and for demonstrations.
+fn only_managed(what: &str, can_manage: bool) -> Result<(), Refusal> {
+    match can_manage {
+        true => Ok(()),
+        false => {
+            let message = format!("{what} is off; allowed: on a node with a token, or with --demo");
+            Err(Refusal::new(StatusCode::FORBIDDEN, message))
         }
     }
 }

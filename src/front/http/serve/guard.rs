@@ -43,6 +43,12 @@ impl Guard {
         }
     }
 
+    /// Whether every client has shown the token.
+    #[must_use]
+    pub fn has_token(&self) -> bool {
+        matches!(self.0, Rule::Token(_))
+    }
+
     /// Whether this request may be done.
     ///
     /// # Errors
