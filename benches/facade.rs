@@ -8,7 +8,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use smache::cache::Cache;
 use smache::command::{Command, Condition, Get, Put, Reply};
-use smache::config::{Config, LogFormat, RequestLog};
+use smache::config::{AllowedHosts, Config, LogFormat, RequestLog};
 use smache::entry::{Key, MediaType};
 use smache::member::NodeName;
 use smache::node::Node;
@@ -29,10 +29,12 @@ fn config() -> Config {
         value_bytes_max: 1 << 20,
         cluster: None,
         token: None,
+        allowed_hosts: AllowedHosts::default(),
         has_demo: false,
         log: LevelFilter::OFF,
         log_format: LogFormat::Text,
         request_log: RequestLog::default(),
+        warnings: vec![],
     }
 }
 

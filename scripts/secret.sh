@@ -2,6 +2,11 @@
 # Writes a 256-bit cookie (between nodes) and token (for clients) to files that only you can read:
 # scripts/secret.sh [DIRECTORY]. Files that are there already are left as they are.
 set -euo pipefail
+case ${1:-} in
+    -h | --help) sed -n '2,3s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -*) echo "usage: $0 [DIRECTORY]    (default: .secrets)" >&2; exit 2 ;;
+esac
+[ $# -le 1 ] || { echo "usage: $0 [DIRECTORY]    (default: .secrets)" >&2; exit 2; }
 directory=${1:-.secrets}
 umask 077
 mkdir -p "$directory"

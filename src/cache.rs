@@ -280,7 +280,7 @@ impl Cache {
         }
     }
 
-    /// Where a cluster may be that this node waits to find; `None` if it waits for none.
+    /// What this node waits for before it is ready; `None` if it waits for nothing.
     #[must_use]
     pub fn waits_for(&self) -> Option<Arc<String>> {
         self.inner.cluster.as_ref().and_then(Cluster::waits_for)

@@ -82,6 +82,8 @@ struct Shared {
     me: NodeId,
     /// Whether it may begin a cluster alone where nothing is seen of a place it looks at.
     may_be_alone: bool,
+    /// How many members have to be alive once before this node is ready.
+    members_min: usize,
     drain_timeout: Option<Duration>,
     /// From which time on what another node asks is slow.
     slow: Option<Duration>,
@@ -120,9 +122,11 @@ struct Membership {
     has_formed: AtomicBool,
     /// Whether this node is in a cluster, its own or another.
     has_joined: watch::Sender<bool>,
+    /// Whether as many members were alive at once as there have to be.
+    is_complete: watch::Sender<bool>,
     /// Whether this node hands over what it has, to go.
     is_leaving: AtomicBool,
-    /// Where a cluster may be that this node waits to find.
+    /// What this node waits for before it is ready.
     waits_for: ArcSwapOption<String>,
     /// Where the run is that has replaced this one.
     superseded: watch::Sender<Option<String>>,
@@ -194,6 +198,7 @@ impl Cluster {
         let shared = Shared {
             me: me.id.clone(),
             may_be_alone: config.may_be_alone,
+            members_min: config.members_min,
             drain_timeout: config.drain_timeout,
             slow: config.slow,
             began: clock::steady(),
@@ -284,8 +289,8 @@ impl Cluster {
         (!self.shared.has_handed_over()).then(|| self.shared.left_behind())
     }
 
-    /// Where a cluster may be that this node waits to find, and what came of looking there; `None` if
-    /// it waits for none.
+    /// What this node waits for before it is ready: a cluster, with where it may be and what came of
+    /// looking there, or members; `None` if it waits for nothing.
     #[must_use]
     pub fn waits_for(&self) -> Option<Arc<String>> {
         self.shared.membership.waits_for.load_full()
@@ -308,11 +313,14 @@ impl Cluster {
         info!(others = others.len(), "left the cluster");
     }
 
-    /// Waits until this node has found a cluster or, as there is none, has begun one.
+    /// Waits until this node has found a cluster or, as there is none, has begun one, and until as many
+    /// members were alive there as there have to be.
     pub async fn joined(&self) {
-        let mut has_joined = self.shared.membership.has_joined.subscribe();
-        // The sender is held by `self`.
-        drop(has_joined.wait_for(|has_joined| *has_joined).await);
+        let Membership { has_joined, is_complete, .. } = &self.shared.membership;
+        for is_so in [has_joined, is_complete] {
+            // The sender is held by `self`.
+            drop(is_so.subscribe().wait_for(|is_so| *is_so).await);
+        }
     }
 
     /// Waits until another run of this node has its name, and returns where that is.
@@ -383,6 +391,7 @@ impl Membership {
             has_met: AtomicBool::new(false),
             has_formed: AtomicBool::new(false),
             has_joined: watch::Sender::new(false),
+            is_complete: watch::Sender::new(false),
             is_leaving: AtomicBool::new(false),
             waits_for: ArcSwapOption::empty(),
             superseded: watch::Sender::new(None),
@@ -391,10 +400,10 @@ impl Membership {
 }
 
 impl Membership {
-    fn set_waits_for(&self, place: Option<String>) {
+    fn set_waits_for(&self, what: Option<String>) {
         // Asked with every tick, and mostly nothing to say.
-        if place.is_some() || self.waits_for.load().is_some() {
-            self.waits_for.store(place.map(Arc::new));
+        if what.is_some() || self.waits_for.load().is_some() {
+            self.waits_for.store(what.map(Arc::new));
         }
     }
 }

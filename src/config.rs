@@ -6,6 +6,8 @@
 mod cluster;
 mod example;
 mod flags;
+mod hosts;
+mod memory;
 mod reload;
 mod secret;
 mod settings;
@@ -18,19 +20,22 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use crate::limits::{
-    MEMORY_BYTES_MAX, SHARDS_MAX, TABLE_BYTES_MAX, TABLE_BYTES_MIN, VALUE_BYTES_CEILING,
-    VALUE_SHARE_MAX,
+    MEMORY_BYTES_MAX, MEMORY_PERCENT_MAX, SHARDS_MAX, TABLE_BYTES_MAX, TABLE_BYTES_MIN,
+    VALUE_BYTES_CEILING, VALUE_SHARE_MAX,
 };
 
 use crate::member::NodeName;
+use crate::notation;
 
 pub use cluster::{ClusterConfig, Seed};
 pub use example::example;
 pub use flags::Flags;
+pub use hosts::AllowedHosts;
 pub use reload::Changes;
 pub use secret::Secret;
 pub use settings::{Effective, Source};
 
+use memory::Room;
 use settings::{Name, Settings};
 
 /// What a node is started with.
@@ -50,6 +55,8 @@ pub struct Config {
     pub cluster: Option<ClusterConfig>,
     /// What clients must present, if anything.
     pub token: Option<Secret>,
+    /// Names that clients may call this node by, beside its own, where there is no token.
+    pub allowed_hosts: AllowedHosts,
     /// Whether actors may be crashed from outside.
     pub has_demo: bool,
     /// What is logged.
@@ -58,6 +65,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// What is logged of requests.
     pub request_log: RequestLog,
+    /// What is not wrong and hardly meant, in lines for the log.
+    pub warnings: Vec<String>,
 }
 
 /// What is logged of requests, besides all of them at level debug.
@@ -98,13 +107,27 @@ impl Config {
         // What is not UTF-8 is nothing a setting can be: it is shown with a sign that is refused.
         let variable =
             |name: &str| std::env::var_os(name).map(|v| v.to_string_lossy().into_owned());
-        Self::from_settings(Settings::load(flags, &variable)?)
+        let mut settings = Settings::load(flags, &variable)?;
+        let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+        for name in Settings::unknown_variables(names) {
+            settings
+                .warn(format!("the variable {name} is none of this program's, and is passed over"));
+        }
+        Self::from_settings(settings)
     }
 
     fn from_settings(mut settings: Settings) -> Result<(Self, Vec<Effective>), ConfigError> {
         settings.refuse_what_is_not_built()?;
         let shards = settings.parse(Name::Shards, shards)?;
-        let memory_bytes = settings.parse(Name::Memory, memory)?;
+        let room = Room::of_this_process();
+        let memory_bytes = settings.parse(Name::Memory, |text| memory(text, &room))?;
+        if settings.value(Name::Memory).ends_with('%') {
+            let size = ByteSize(memory_bytes as u64);
+            settings.show(Name::Memory, format!("{} = {size}", settings.value(Name::Memory)));
+        }
+        if let Some(warning) = room.warning(memory_bytes) {
+            settings.warn(warning);
+        }
         let shard_bytes = memory_bytes / shards.get();
         if TABLE_BYTES_MAX < shard_bytes {
             let most = ByteSize(TABLE_BYTES_MAX as u64);
@@ -140,6 +163,15 @@ impl Config {
             slow: settings.parse(Name::Slow, slow)?,
             has_keys: settings.parse(Name::LogKeys, switch)?,
         };
+        if let (Some(http), Some(cluster)) = (http, &cluster)
+            && is_same(http, cluster.listen)
+        {
+            let reason = "is the address of --http too; allowed: another port";
+            return Err(settings.error(Name::Cluster, reason));
+        }
+        let has_demo = settings.parse(Name::Demo, switch)?;
+        settings.show(Name::Demo, has_demo.to_string());
+        settings.show(Name::Insecure, is_insecure.to_string());
         let config = Self {
             http,
             node: settings.parse(Name::Node, node_name)?,
@@ -148,10 +180,12 @@ impl Config {
             value_bytes_max,
             cluster,
             token,
-            has_demo: settings.parse(Name::Demo, switch)?,
+            allowed_hosts: settings.parse(Name::AllowHost, hosts::allowed)?,
+            has_demo,
             log: settings.parse(Name::Log, log_level)?,
             log_format: settings.parse(Name::LogFormat, log_format)?,
             request_log,
+            warnings: settings.take_warnings(),
         };
         Ok((config, settings.into_effective()))
     }
@@ -165,8 +199,20 @@ fn shards(text: &str) -> Parsed<NonZeroUsize> {
     shards.ok_or_else(|| format!("allowed: a whole number from 1 to {SHARDS_MAX}"))
 }
 
-fn memory(text: &str) -> Parsed<usize> {
-    size(text, MEMORY_BYTES_MAX)
+/// Whether two listeners want the same port of the same machine.
+fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_all = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (is_all || one.ip() == other.ip())
+}
+
+fn memory(text: &str, room: &Room) -> Parsed<usize> {
+    let Some(percent) = text.strip_suffix('%') else { return size(text, MEMORY_BYTES_MAX) };
+    let percent = percent.parse().ok().filter(|share| (1..=MEMORY_PERCENT_MAX).contains(share));
+    let percent: u64 = percent
+        .ok_or_else(|| format!("allowed: a share from 1% to {MEMORY_PERCENT_MAX}%, or a size"))?;
+    let there = room.bytes().ok_or("the system does not say how much there is; allowed: a size")?;
+    let bytes = u128::from(there) * u128::from(percent) / 100;
+    Ok(usize::try_from(bytes).unwrap_or(usize::MAX).min(MEMORY_BYTES_MAX))
 }
 
 fn max_value(text: &str) -> Parsed<usize> {
@@ -174,7 +220,7 @@ fn max_value(text: &str) -> Parsed<usize> {
 }
 
 fn size(text: &str, bytes_max: usize) -> Parsed<usize> {
-    let bytes = text.parse::<ByteSize>().ok().and_then(|size| usize::try_from(size.0).ok());
+    let bytes = notation::size(text).and_then(|size| usize::try_from(size).ok());
     bytes.filter(|bytes| (1..=bytes_max).contains(bytes)).ok_or_else(|| {
         format!("allowed: a size like 64KiB or 256MiB, up to {}", ByteSize(bytes_max as u64))
     })
@@ -200,7 +246,7 @@ fn switch(text: &str) -> Parsed<bool> {
     match text {
         "true" | "1" | "on" | "yes" => Ok(true),
         "false" | "0" | "off" | "no" | "" => Ok(false),
-        _ => Err("allowed: true or false".to_owned()),
+        _ => Err("allowed: true or false, or 1, on, yes, 0, off, no".to_owned()),
     }
 }
 
@@ -307,6 +353,11 @@ mod tests {
             "shards = \"0\" (from --shards): allowed: a whole number from 1 to 1024"
         );
         for (flags, name) in [
+            (["--memory", "0%"], "memory"),
+            (["--memory", "95%"], "memory"),
+            (["--members-min", "0"], "members-min"),
+            (["--members-min", "3"], "members-min"),
+            (["--allow-host", "a b"], "allow-host"),
             (["--shards", "-1"], "shards"),
             (["--http", "4000x"], "http"),
             (["--memory", "lots"], "memory"),
@@ -327,7 +378,10 @@ mod tests {
             assert!(error.contains("allowed:") && !error.contains('\n'), "{error}");
         }
         assert!(error(&[], &[("PORT", "http")]).contains("from PORT"));
-        assert!(error(&[], &[("SMACHE_DEMO", "maybe")]).contains("allowed: true or false"));
+        assert!(
+            error(&[], &[("SMACHE_DEMO", "maybe")])
+                .contains("allowed: true or false, or 1, on, yes")
+        );
     }
 
     #[test]
@@ -372,6 +426,78 @@ mod tests {
         std::fs::write(secret.path(), "another\n").unwrap();
         let log = Some(tracing::level_filters::LevelFilter::DEBUG);
         assert_eq!(changes(&config), Changes { log, waiting: vec!["shards", "token-file"] });
+    }
+
+    #[test]
+    fn a_switch_is_shown_as_it_is_understood_and_a_share_of_memory_with_its_size() {
+        let (config, effective) = load(&["--memory", "50%"], &[("SMACHE_DEMO", "yes")]).unwrap();
+        let value = |name| effective.iter().find(|s| s.name == name).unwrap().value.clone();
+        assert_eq!((value("demo").as_str(), config.has_demo), ("true", true));
+        assert!(value("memory").starts_with("50% = "), "{}", value("memory"));
+        assert!(TABLE_BYTES_MIN < config.memory_bytes);
+    }
+
+    #[test]
+    fn one_address_for_two_listeners_is_named_as_that() {
+        for (http, cluster) in
+            [("127.0.0.1:4100", "127.0.0.1:4100"), ("localhost:4100", "127.0.0.1:4100")]
+        {
+            let error = error(&["--http", http, "--cluster", cluster], &[]);
+            assert!(error.contains("is the address of --http too"), "{error}");
+        }
+        assert!(load(&["--http", "127.0.0.1:0", "--cluster", "127.0.0.1:0"], &[]).is_ok());
+        assert!(load(&["--http", "[::1]:4100", "--cluster", "127.0.0.1:4100"], &[]).is_ok());
+    }
+
+    #[test]
+    fn lists_in_a_file_may_be_lists_and_what_is_wrong_there_has_a_line() {
+        let write = |text: &str| file(text);
+        let lists = write("cluster = \"127.0.0.1:0\"\njoin = [\"a:1\", \"b:2\"]\n");
+        let (config, _) = load(&["--config", lists.path().to_str().unwrap()], &[]).unwrap();
+        assert_eq!(config.cluster.unwrap().join.len(), 2);
+        for (text, said) in [
+            ("shards = 2\nnode = \n", "line 2"),
+            ("join = [1]\n", "has array for \"join\"; allowed: text with commas, or a list"),
+            ("shards = 1.5\n", "has float for \"shards\"; allowed: text, a whole number"),
+        ] {
+            let wrong = write(text);
+            let error = error(&["--config", wrong.path().to_str().unwrap()], &[]);
+            assert!(error.contains(said) && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_uplink_may_be_a_node_or_its_host() {
+        let env = [
+            ("UPLINK_NODE", "smache@one.local, two:4101,three"),
+            ("SMACHE_CLUSTER", "127.0.0.1:0"),
+        ];
+        let (config, _) = load(&[], &env).unwrap();
+        let addr = |text: &str| Seed::Addr(text.to_owned());
+        let expected = [addr("one.local:4100"), addr("two:4101"), addr("three:4100")];
+        assert_eq!(config.cluster.unwrap().join, expected);
+    }
+
+    #[test]
+    fn an_empty_file_of_a_secret_and_one_that_all_can_read_are_said() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let secret = file("");
+        let flags = ["--token-file", secret.path().to_str().unwrap()];
+        assert!(error(&flags, &[]).contains("the file is empty; allowed: 1 to"));
+        std::fs::write(secret.path(), "hush\n").unwrap();
+        assert_eq!(load(&flags, &[]).unwrap().0.warnings, [""; 0]);
+        let mode = |mode| std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(secret.path(), mode(0o644)).unwrap();
+        let (config, _) = load(&flags, &[]).unwrap();
+        assert!(config.warnings[0].contains("can be read by everybody"), "{:?}", config.warnings);
+    }
+
+    #[test]
+    fn variables_that_look_like_settings_and_are_none_are_found() {
+        let names =
+            ["SMACHE_MEMROY", "SMACHE_MEMORY", "SMACHE_PORT_4000_TCP", "PATH", "SMACHE_URL"];
+        let unknown = Settings::unknown_variables(names.into_iter().map(str::to_owned));
+        assert_eq!(unknown, ["SMACHE_MEMROY"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! smache: a distributed cache served over HTTP, built from supervised actors.
 //!
-//! Layers, each naming itself and lower ones only: `limits`, `clock`, `metrics`, `quiet`; `entry`, `member`,
+//! Layers, each naming itself and lower ones only: `limits`, `clock`, `metrics`, `notation`, `quiet`; `entry`, `member`,
 //! `supervision`; `record`, `partition`, `ids`, `trace`; `command`, `error`; `config`, `log`, `table`; `peer`; `shard`;
 //! `router`; `cluster`; `cache`; `door`; `front`; `node`. Beside them stands `client`, which knows a node
 //! only over HTTP. `ARCHITECTURE.md` shows how they fit.
@@ -8,6 +8,7 @@
 pub mod limits;
 pub mod clock;
 pub mod metrics;
+pub mod notation;
 pub mod quiet;
 
 pub mod entry;

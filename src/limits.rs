@@ -113,6 +113,16 @@ pub const SHARDS_MAX: usize = 1_024;
 /// Part of a shard's memory that one value may be, so that its entry fits with the longest key.
 pub const VALUE_SHARE_MAX: usize = 4;
 
+/// What a node takes beside `--memory`, in bytes, to compare both with what there is: what is on its way
+/// in and out, connections, and the program itself.
+pub const MEMORY_BESIDE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Greatest share of the memory there is that `--memory` may be, in percent.
+pub const MEMORY_PERCENT_MAX: u64 = 90;
+
+/// Names that are allowed as `Host` and `Origin`, in `--allow-host`.
+pub const ALLOWED_HOSTS_MAX: usize = 64;
+
 /// Largest `--memory`, in bytes: one tebibyte, which leaves room in every sum.
 pub const MEMORY_BYTES_MAX: usize = 1 << 40;
 
@@ -553,6 +563,9 @@ pub const PEER_READ_BYTES: usize = 64 * 1024;
 /// Bytes held back of one connection that is delayed for a test: 20 ms of 3 Gbit/s.
 pub const PEER_DELAYED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Longest delay of a connection that is asked for, for a test.
+pub const CHAOS_DELAY_MAX: Duration = Duration::from_secs(60);
+
 /// What happened to sessions and was not looked at yet, at most; who misses some looks at all of them.
 pub const PEER_EVENTS_MAX: usize = 1_024;
 
@@ -671,6 +684,9 @@ pub const HTTP_QUERY_BODY_BYTES_MAX: usize = 64 * 1024;
 /// Names in one `ONLY` query.
 pub const QUERY_KEYS_MAX: usize = 1_024;
 
+const _: () = assert!(
+    HTTP_BODY_BYTES_TOTAL_MAX + 2 * HTTP_ANSWER_BYTES_TOTAL_MAX < MEMORY_BESIDE_BYTES as usize
+);
 const _: () = assert!(HTTP_TARGET_BYTES_MAX + 16 * 1024 < HTTP_HEADER_BYTES_MAX);
 const _: () = assert!(HTTP_LINGER_PAUSE.as_secs() < HTTP_LINGER_TIMEOUT.as_secs());
 // A drain reads on, closes and waits, and has time left for what has begun.

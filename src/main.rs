@@ -1,6 +1,7 @@
 //! The program: reads the command line and runs a node or asks one.
 
-use std::io::{Write, stderr, stdout};
+use std::fmt::Write as _;
+use std::io::{ErrorKind, Write, stderr, stdout};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
             Err(reason) => fail(&reason.to_string(), 1),
         },
         Verb::Config { flags, json, .. } => {
-            with_config(&flags, |_, settings| print(&settings, json))
+            with_config(&flags, |config, settings| print(&config.warnings, &settings, json))
         }
         Verb::Client(command) => ask(command),
     }
@@ -96,6 +97,7 @@ fn serve(flags: &Flags, config: Config, settings: &[Effective]) -> anyhow::Resul
         set_wrong_clock()?;
     }
     let wanted = log::start(&config);
+    config.warnings.iter().for_each(|line| warn!("{line}"));
     let runtime = start_runtime()?;
     let ended = runtime.block_on(async {
         let signals = Signals::listen()?;
@@ -156,15 +158,21 @@ fn start_runtime() -> anyhow::Result<Runtime> {
     runtime.context("cannot start the runtime")
 }
 
-fn print(settings: &[Effective], json: bool) -> anyhow::Result<()> {
-    let mut out = stdout().lock();
+/// Prints the settings, and beside them what is to be said of them. A reader that has seen enough and
+/// closed the pipe is no error.
+fn print(warnings: &[String], settings: &[Effective], json: bool) -> anyhow::Result<()> {
+    warnings.iter().for_each(|line| drop(writeln!(stderr(), "smache: {line}")));
+    let mut text = String::new();
     if json {
-        return Ok(writeln!(out, "{}", serde_json::to_string(settings)?)?);
+        text = serde_json::to_string(settings)? + "\n";
     }
-    for Effective { name, value, source } in settings {
-        writeln!(out, "{name:<12} {value:<24} ({source})")?;
+    for Effective { name, value, source } in settings.iter().filter(|_| !json) {
+        writeln!(text, "{name:<13} {value:<24} ({source})")?;
     }
-    Ok(())
+    match stdout().lock().write_all(text.as_bytes()) {
+        Err(failed) if failed.kind() != ErrorKind::BrokenPipe => Err(failed.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Says why in one line on standard error. If even that is closed, nobody is there to be told.

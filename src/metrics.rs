@@ -45,6 +45,8 @@ pub const RESTARTS: &str = "smache_restarts";
 pub const UPTIME: &str = "smache_uptime_seconds";
 /// 1 while the node takes requests, else 0.
 pub const READY: &str = "smache_ready";
+/// 1 while the node waits for a cluster or for members before it is ready, else 0.
+pub const WAITING: &str = "smache_waiting";
 /// Members of the cluster as this node sees it, by state.
 pub const MEMBERS: &str = "smache_members";
 /// Changes of the members that this node knows of.

@@ -134,7 +134,8 @@ impl Node {
         let bytes_max = config.value_bytes_max;
         let cache = Cache::new(me.id, bytes_max, router, supervisor.clone(), cluster.clone());
         let http = http.map(|listener| {
-            let guard = Guard::new(listener.addr(), config.token.clone());
+            let guard =
+                Guard::new(listener.addr(), config.token.clone(), config.allowed_hosts.clone());
             http::door(listener, cache.clone(), guard, config.request_log, config.has_demo)
         });
         let mut doors = vec![];

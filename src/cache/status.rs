@@ -59,7 +59,27 @@ pub struct MemoryStatus {
     pub used_bytes: u64,
     pub live_bytes: u64,
     pub dead_bytes: u64,
+    pub meaning: MemoryMeaning,
 }
+
+/// What the numbers of [`MemoryStatus`] mean, for who reads them.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields are those that are explained")]
+pub struct MemoryMeaning {
+    pub limit_bytes: &'static str,
+    pub used_bytes: &'static str,
+    pub live_bytes: &'static str,
+    pub dead_bytes: &'static str,
+}
+
+const MEMORY_MEANING: MemoryMeaning = MemoryMeaning {
+    limit_bytes: "--memory: used_bytes never exceeds it",
+    used_bytes: "taken from the system for entries and their index; kept to be written again, so that it \
+                 does not fall when entries end",
+    live_bytes: "of that, what entries fill that can be read; eviction begins as it nears the limit",
+    dead_bytes: "of that, what is left of entries that were replaced, deleted, evicted or have ended; \
+                 written over before anything is evicted",
+};
 
 /// What was asked of all shards together, since the node started. `oversize` is the entries that came
 /// from other nodes and were dropped, as they are too large for this one.
@@ -75,8 +95,8 @@ pub struct RequestStatus {
 }
 
 /// The cluster as this node sees it. A node alone is a cluster of one. `moving` is the entries this
-/// node still has to send, `peers` where it looks for others, `waits_for` where a cluster may be that it
-/// has not found, so that it begins none of its own, and `relayed` the requests it has passed on between
+/// node still has to send, `peers` where it looks for others, `waits_for` what it waits for before
+/// it is ready, a cluster that may be somewhere or more members, and `relayed` the requests it has passed on between
 /// two others that do not hear each other.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "the fields are those of the contract, under the same names")]
@@ -210,6 +230,7 @@ impl Cache {
                 used_bytes: stats.iter().map(|shard| shard.table.used_bytes).sum(),
                 live_bytes: stats.iter().map(|shard| shard.table.live_bytes).sum(),
                 dead_bytes: stats.iter().map(|shard| shard.table.dead_bytes).sum(),
+                meaning: MEMORY_MEANING,
             },
             requests: RequestStatus {
                 hits: stats.iter().map(|shard| shard.hits).sum(),

@@ -12,7 +12,8 @@ use super::{ClientError, Exit, PutArgs, exchange::Node};
 use crate::limits::VALUE_BYTES_CEILING;
 
 /// What VALUE may be.
-const VALUE_ALLOWED: &str = "a JSON object, such as {\"color\":\"blue\"}, of up to 64 MiB";
+const VALUE_ALLOWED: &str = "a JSON object, such as {\"color\":\"blue\"}, of up to the node's --max-value (1 MiB unless it \
+     was told otherwise, 64 MiB at most)";
 
 /// Prints the value of `key`.
 pub(super) async fn get(node: &Node, key: &str, format: Format) -> Result<Exit, ClientError> {

@@ -40,6 +40,7 @@ struct Shard {
 struct Memory {
     limit_bytes: u64,
     used_bytes: u64,
+    live_bytes: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -58,6 +59,7 @@ struct Cluster {
     moving: u64,
     members: Vec<Member>,
     peers: Vec<Peer>,
+    waits_for: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -105,9 +107,12 @@ fn tables(status: &Status) -> String {
         memory_line(&status.memory),
         requests_line(&status.requests),
     );
-    let Cluster { epoch, moving, members, peers } = &status.cluster;
+    let Cluster { epoch, moving, members, peers, waits_for } = &status.cluster;
     let moving = grouped(*moving);
     let _ = write!(text, "\ncluster   epoch {epoch}, {moving} entries still to move");
+    if let Some(what) = waits_for {
+        let _ = write!(text, "\nwaits for {}", visible(what));
+    }
     if !members.is_empty() {
         let _ = write!(text, "\n\n{}", members_table(members));
     }
@@ -170,9 +175,10 @@ fn peers_table<'a>(peers: impl Iterator<Item = &'a Peer>) -> String {
 }
 
 fn memory_line(memory: &Memory) -> String {
-    let Memory { limit_bytes, used_bytes } = memory;
-    let share = percent(*used_bytes, *limit_bytes);
-    format!("memory    {} of {} ({share})", size(*used_bytes), size(*limit_bytes))
+    let Memory { limit_bytes, used_bytes, live_bytes } = memory;
+    let share = percent(*live_bytes, *limit_bytes);
+    let (live, limit) = (size(*live_bytes), size(*limit_bytes));
+    format!("memory    {live} of entries in {limit} ({share}), {} taken", size(*used_bytes))
 }
 
 fn requests_line(requests: &Requests) -> String {
@@ -197,7 +203,7 @@ mod tests {
             "uptime_ms":3723004,"new":{"x":1},
             "shards":[{"id":0,"entries":1200,"bytes":1048576,"queue":0,"restarts":0,"more":1},
                       {"id":1,"entries":7,"bytes":10,"queue":3,"restarts":12}],
-            "memory":{"limit_bytes":268435456,"used_bytes":134217728},
+            "memory":{"limit_bytes":268435456,"used_bytes":134217728,"live_bytes":67108864},
             "requests":{"hits":3,"misses":1,"writes":4,"evictions":0},
             "cluster":{"epoch":2,"moving":0,"members":[
                 {"node":"smache@a","addr":"127.0.0.1:4100","state":"alive","slots":16384},
@@ -211,7 +217,7 @@ SHARD  ENTRIES     SIZE  QUEUE  RESTARTS
     0    1,200  1.0 MiB      0         0
     1        7     10 B      3        12
 
-memory    128.0 MiB of 256.0 MiB (50.0 %)
+memory    64.0 MiB of entries in 256.0 MiB (25.0 %), 128.0 MiB taken
 requests  3 hits (75.0 %), 1 misses, 4 writes, 0 evictions
 cluster   epoch 2, 0 entries still to move
 
@@ -228,6 +234,6 @@ b:4100               12  wrong cookie";
     fn what_a_node_does_not_say_is_left_empty() {
         let text = tables(&serde_json::from_str(r#"{"node":"n"}"#).unwrap());
         assert!(text.starts_with("n  "), "{text}");
-        assert!(text.contains("memory    0 B of 0 B (-)"), "{text}");
+        assert!(text.contains("memory    0 B of entries in 0 B (-), 0 B taken"), "{text}");
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tracing::{debug, info, warn};
 
 use super::Shared;
-use super::dials::{Ending, Look, Missing, Place};
+use super::dials::{Ending, Look, Place};
 use super::ids;
 use super::inbox::{FromPeer, Told};
 use super::message::{DiscoveryMsg, KeeperMsg};
@@ -20,7 +20,7 @@ use super::task::Task;
 use crate::clock;
 use crate::ids::IdEvent;
 use crate::limits::{ALONE_AFTER, FORM_AFTER, MEMBER_TICK, TOMBSTONE_TTL, WAITING_LOG_PAUSE};
-use crate::member::{Member, NodeId, RosterAction, RosterEvent, Standing, View};
+use crate::member::{Member, NodeId, PeerState, RosterAction, RosterEvent, Standing, View};
 use crate::peer::TransportEvent;
 use crate::peer::message::{Request, Response};
 use crate::supervision::{ChildSpec, Kind, Orders};
@@ -117,6 +117,7 @@ impl DiscoveryState {
         self.look_for_detours();
         self.dial();
         self.form();
+        self.count_members();
         self.shared.reserve();
     }
 
@@ -185,7 +186,7 @@ impl DiscoveryState {
     fn form(&mut self) {
         let shared = &self.shared;
         if shared.roster().own().standing != Standing::Joining {
-            return shared.membership.set_waits_for(None);
+            return;
         }
         let peers = shared.transport().peers();
         let age = shared.now();
@@ -203,23 +204,44 @@ impl DiscoveryState {
                 shared.membership.has_formed.store(true, Ordering::Relaxed);
                 self.step(RosterEvent::Form);
             }
-            Some(missing) => self.wait(&missing),
+            Some(missing) => {
+                let what = format!("there may be a cluster at {missing}");
+                shared.membership.set_waits_for(Some(what.clone()));
+                if missing.is_tried {
+                    self.say_waiting(&what);
+                }
+            }
             None => shared.membership.set_waits_for(None),
         }
     }
 
+    /// Looks whether as many members are alive as there have to be, until once there are. From then on the
+    /// node stays ready: to take more nodes out of service as some are lost would make it worse.
+    fn count_members(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let membership = &shared.membership;
+        if *membership.is_complete.borrow() || !*membership.has_joined.borrow() {
+            return;
+        }
+        let is_alive = |(_, state, _): &(&Member, PeerState, _)| *state == PeerState::Alive;
+        let alive = shared.roster().states(shared.now()).filter(is_alive).count();
+        let members_min = shared.members_min;
+        if members_min <= alive {
+            membership.set_waits_for(None);
+            membership.is_complete.send_replace(true);
+            return;
+        }
+        let what = format!("{members_min} members (--members-min), of which {alive} are alive");
+        membership.set_waits_for(Some(what.clone()));
+        self.say_waiting(&what);
+    }
+
     /// Says once in a while that this node waits.
-    fn wait(&mut self, missing: &Missing) {
+    fn say_waiting(&mut self, what: &str) {
         let now = self.shared.now();
-        self.shared.membership.set_waits_for(Some(missing.to_string()));
-        let is_due = self.said_waiting.is_none_or(|at| at + WAITING_LOG_PAUSE <= now);
-        if is_due && missing.is_tried {
+        if self.said_waiting.is_none_or(|at| at + WAITING_LOG_PAUSE <= now) {
             self.said_waiting = Some(now);
-            warn!(
-                place = missing.place,
-                reason = missing.reason,
-                "waiting: there may be a cluster"
-            );
+            warn!("waiting: {what}");
         }
     }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::secret::Secret;
 use super::settings::{Name, Settings};
 use super::{ConfigError, Parsed, listener, slow, switch};
-use crate::limits::{HANDOFF_TIMEOUT, HOST_BYTES_MAX, SEEDS_MAX};
+use crate::limits::{HANDOFF_TIMEOUT, HOST_BYTES_MAX, PEERS_MAX, SEEDS_MAX};
+use crate::notation::{self, TIME_ALLOWED};
 
 /// How a node finds and meets others.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct ClusterConfig {
     pub join: Vec<Seed>,
     /// Whether it may begin a cluster alone where nothing is seen of a place it looks at.
     pub may_be_alone: bool,
+    /// How many members have to be alive once before it is ready.
+    pub members_min: usize,
     /// How long it goes on to hand over what nobody takes; `None` until nothing was taken for a while.
     pub drain_timeout: Option<Duration>,
     /// What they must prove to know, if anything.
@@ -42,7 +45,16 @@ impl ClusterConfig {
     pub(crate) fn alone() -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 1));
         let (advertise, join, drain_timeout, cookie) = (None, vec![], None, None);
-        Self { listen, advertise, join, may_be_alone: false, drain_timeout, cookie, slow: None }
+        Self {
+            listen,
+            advertise,
+            join,
+            may_be_alone: false,
+            members_min: 1,
+            drain_timeout,
+            cookie,
+            slow: None,
+        }
     }
 
     /// The settings of the cluster and how they fit together; `None` where it is off.
@@ -53,12 +65,14 @@ impl ClusterConfig {
     ) -> Result<Option<Self>, ConfigError> {
         let join = settings.parse(Name::Join, seeds)?;
         let advertise = settings.parse(Name::Advertise, advertise)?;
+        let members_min = settings.parse(Name::MembersMin, members_min)?;
         let Some(listen) = settings.parse(Name::Cluster, listener)? else {
             let alone = "without --cluster; allowed: with --cluster ADDR, or nothing";
-            return match (join.is_empty(), advertise) {
-                (false, _) => Err(settings.error(Name::Join, alone)),
-                (true, Some(_)) => Err(settings.error(Name::Advertise, alone)),
-                (true, None) => Ok(None),
+            return match (join.is_empty(), advertise, members_min) {
+                (false, ..) => Err(settings.error(Name::Join, alone)),
+                (true, Some(_), _) => Err(settings.error(Name::Advertise, alone)),
+                (true, None, 2..) => Err(settings.error(Name::MembersMin, alone)),
+                (true, None, _) => Ok(None),
             };
         };
         if !listen.ip().is_loopback() && cookie.is_none() && !is_insecure {
@@ -75,7 +89,16 @@ impl ClusterConfig {
         let may_be_alone = may_be_alone.unwrap_or(listen.ip().is_loopback());
         let drain_timeout = settings.parse(Name::DrainTimeout, optional_time)?;
         let slow = settings.parse(Name::Slow, slow)?;
-        Ok(Some(Self { listen, advertise, join, may_be_alone, drain_timeout, cookie, slow }))
+        Ok(Some(Self {
+            listen,
+            advertise,
+            join,
+            may_be_alone,
+            members_min,
+            drain_timeout,
+            cookie,
+            slow,
+        }))
     }
 }
 
@@ -87,10 +110,17 @@ fn optional_time(text: &str) -> Parsed<Option<Duration>> {
     if text.is_empty() {
         return Ok(None);
     }
-    let time = humantime::parse_duration(text).ok().filter(|time| *time <= HANDOFF_TIMEOUT);
-    let allowed =
-        || format!("allowed: a time like 30s or 5m, up to {} s", HANDOFF_TIMEOUT.as_secs());
+    let time = notation::time(text).filter(|time| *time <= HANDOFF_TIMEOUT);
+    let allowed = || {
+        let most = notation::of_time(HANDOFF_TIMEOUT);
+        format!("allowed: a time like {TIME_ALLOWED}, up to {most}")
+    };
     time.map(Some).ok_or_else(allowed)
+}
+
+fn members_min(text: &str) -> Parsed<usize> {
+    let members = text.parse().ok().filter(|members| (1..=PEERS_MAX + 1).contains(members));
+    members.ok_or_else(|| format!("allowed: a whole number from 1 to {}", PEERS_MAX + 1))
 }
 
 fn seeds(text: &str) -> Parsed<Vec<Seed>> {

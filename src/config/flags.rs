@@ -17,8 +17,8 @@ pub struct Flags {
     /// Shard actors, 1 to 1024 (default 4; env SMACHE_SHARDS, SHARD_LIMIT)
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     shards: Option<String>,
-    /// Bound on cached data and its index, all shards together (default 256MiB)
-    /// (env SMACHE_MEMORY)
+    /// Bound on cached data and its index, all shards together (default 256MiB): a size, or a share
+    /// of the memory there is, like 60% (env SMACHE_MEMORY)
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     memory: Option<String>,
     /// Largest value accepted, up to 64MiB and a quarter of a shard's memory (default 1MiB)
@@ -42,6 +42,10 @@ pub struct Flags {
     /// (default: true if --cluster is loopback; env SMACHE_ALLOW_ALONE)
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     allow_alone: Option<String>,
+    /// Members that have to be alive in this node's view, once, before it is ready (default 1: itself; env
+    /// SMACHE_MEMBERS_MIN)
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    members_min: Option<String>,
     /// How long a drain goes on for what nobody takes, like 30s or 5m (default: until nothing was
     /// taken for 5s; env SMACHE_DRAIN_TIMEOUT)
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
@@ -54,6 +58,10 @@ pub struct Flags {
     /// token itself)
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     token_file: Option<String>,
+    /// Names that clients may call this node by where it has no token, comma-separated, like
+    /// cache.internal or *.svc.cluster.local (default: this machine's own; env SMACHE_ALLOW_HOST)
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
+    allow_host: Option<String>,
     /// Allow listening off loopback without secrets (env SMACHE_INSECURE)
     #[arg(long)]
     insecure: bool,
@@ -88,9 +96,11 @@ impl Flags {
             Name::Advertise => self.advertise.clone(),
             Name::Join => self.join.clone(),
             Name::AllowAlone => self.allow_alone.clone(),
+            Name::MembersMin => self.members_min.clone(),
             Name::DrainTimeout => self.drain_timeout.clone(),
             Name::CookieFile => self.cookie_file.clone(),
             Name::TokenFile => self.token_file.clone(),
+            Name::AllowHost => self.allow_host.clone(),
             Name::Insecure => self.insecure.then(|| "true".to_owned()),
             Name::Demo => self.demo.then(|| "true".to_owned()),
             Name::Log => self.log.clone(),

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use bytesize::ByteSize;
 use serde::{Serialize, Serializer};
 
 use super::secret::Secret;
 use super::{ConfigError, Flags, Parsed, sources};
 use crate::limits::SECRET_BYTES_MAX;
+use crate::notation;
 
 /// One setting, with its value and source, as `smache config` prints it.
 #[derive(Clone, Debug, Serialize)]
@@ -63,9 +63,11 @@ pub(super) enum Name {
     Advertise,
     Join,
     AllowAlone,
+    MembersMin,
     DrainTimeout,
     CookieFile,
     TokenFile,
+    AllowHost,
     Insecure,
     Demo,
     Log,
@@ -92,7 +94,7 @@ const fn define(
 }
 
 /// Every setting, in the order of the contract.
-const DEFINITIONS: [Definition; 19] = [
+const DEFINITIONS: [Definition; 21] = [
     define(Name::Http, "http", &["SMACHE_HTTP", "PORT"], "127.0.0.1:4000"),
     define(Name::Node, "node", &["SMACHE_NODE"], "smache@localhost"),
     define(Name::Shards, "shards", &["SMACHE_SHARDS", "SHARD_LIMIT"], "4"),
@@ -103,9 +105,11 @@ const DEFINITIONS: [Definition; 19] = [
     define(Name::Advertise, "advertise", &["SMACHE_ADVERTISE"], ""),
     define(Name::Join, "join", &["SMACHE_JOIN", "UPLINK_NODE"], ""),
     define(Name::AllowAlone, "allow-alone", &["SMACHE_ALLOW_ALONE"], ""),
+    define(Name::MembersMin, "members-min", &["SMACHE_MEMBERS_MIN"], "1"),
     define(Name::DrainTimeout, "drain-timeout", &["SMACHE_DRAIN_TIMEOUT"], ""),
     define(Name::CookieFile, "cookie-file", &["SMACHE_COOKIE_FILE"], ""),
     define(Name::TokenFile, "token-file", &["SMACHE_TOKEN_FILE"], ""),
+    define(Name::AllowHost, "allow-host", &["SMACHE_ALLOW_HOST"], ""),
     define(Name::Insecure, "insecure", &["SMACHE_INSECURE"], "false"),
     define(Name::Demo, "demo", &["SMACHE_DEMO"], "false"),
     define(Name::Log, "log", &["SMACHE_LOG"], "info"),
@@ -119,12 +123,18 @@ pub(super) fn defaults() -> impl Iterator<Item = (&'static str, &'static str)> {
     DEFINITIONS.iter().map(|definition| (definition.text, definition.default))
 }
 
+/// Variables of this program that stand for no setting of `serve`.
+const OTHER_VARIABLES: [&str; 5] =
+    ["SMACHE_CONFIG", "SMACHE_TOKEN", "SMACHE_COOKIE", "SMACHE_URL", "SMACHE_DEMO_CLOCK_OFFSET_MS"];
+
 const SECRET_SHOWN: &str = "(secret)";
 
 /// The value of every setting.
 pub(super) struct Settings {
     values: Vec<(Name, Effective)>,
     secrets: Vec<(&'static str, String)>,
+    /// What is not wrong and hardly meant, in lines for the log.
+    warnings: Vec<String>,
 }
 
 impl Settings {
@@ -156,7 +166,7 @@ impl Settings {
         });
         let secrets = ["SMACHE_TOKEN", "SMACHE_COOKIE"];
         let secrets = secrets.into_iter().filter_map(|name| env(name).map(|value| (name, value)));
-        Ok(Self { values: values.collect(), secrets: secrets.collect() })
+        Ok(Self { values: values.collect(), secrets: secrets.collect(), warnings: vec![] })
     }
 
     /// The checked value of a setting.
@@ -180,9 +190,19 @@ impl Settings {
         let is_outdone = is_given && matches!(source, Source::File(_));
         if !path.is_empty() && !is_outdone {
             let text = sources::read_secret(&path).map_err(|reason| self.error(name, reason))?;
+            if sources::is_read_by_all(&path) {
+                let name = self.effective(name).name;
+                self.warn(format!(
+                    "{name} = {path:?} can be read by everybody; allowed: chmod 600"
+                ));
+            }
+            let wrong = match text.is_empty() {
+                true => "the file is empty",
+                false => "the file holds something else",
+            };
             return match is_secret(&text) {
                 true => Ok(Some(Secret::new(text))),
-                false => Err(self.error(name, format!("the file is wrong; {}", allowed_secret()))),
+                false => Err(self.error(name, format!("{wrong}; {}", allowed_secret()))),
             };
         }
         let given = self.secrets.iter().find(|(name, _)| *name == variable);
@@ -204,7 +224,7 @@ impl Settings {
         let Some((_, setting)) = self.values.iter_mut().find(|(n, _)| *n == name) else {
             return;
         };
-        let is_over = setting.value.parse().is_ok_and(|size: ByteSize| (bytes as u64) < size.0);
+        let is_over = notation::size(&setting.value).is_some_and(|size| (bytes as u64) < size);
         if setting.source == Source::Default && is_over {
             setting.value = bytes.to_string();
         }
@@ -218,6 +238,41 @@ impl Settings {
         }
     }
 
+    /// Notes a line for the log.
+    pub(super) fn warn(&mut self, line: String) {
+        self.warnings.push(line);
+    }
+
+    /// What was noted.
+    pub(super) fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    /// Shows a value as it was understood, where it can be written in several ways.
+    pub(super) fn show(&mut self, name: Name, value: String) {
+        if let Some((_, setting)) = self.values.iter_mut().find(|(n, _)| *n == name) {
+            setting.value = value;
+        }
+    }
+
+    /// Names of variables that look like settings and are none. A service called `smache` makes
+    /// Kubernetes set some that are not meant for it.
+    pub(super) fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
+        let known = DEFINITIONS.iter().flat_map(|definition| definition.env);
+        let known: Vec<_> = known.copied().chain(OTHER_VARIABLES).collect();
+        let is_of_service = |name: &str| {
+            name.starts_with("SMACHE_SERVICE_")
+                || name == "SMACHE_PORT"
+                || name.starts_with("SMACHE_PORT_")
+        };
+        let is_unknown = |name: &String| {
+            name.starts_with("SMACHE_") && !known.contains(&name.as_str()) && !is_of_service(name)
+        };
+        let mut unknown: Vec<_> = names.filter(is_unknown).collect();
+        unknown.sort();
+        unknown
+    }
+
     pub(super) fn error(&self, name: Name, reason: impl Into<String>) -> ConfigError {
         let Effective { name, value, source } = self.effective(name).clone();
         let source_of_value = source.to_string();
@@ -226,6 +281,11 @@ impl Settings {
 
     pub(super) fn into_effective(self) -> Vec<Effective> {
         self.values.into_iter().map(|(_, setting)| setting).collect()
+    }
+
+    /// The value of a setting as it was given.
+    pub(super) fn value(&self, name: Name) -> String {
+        self.effective(name).value.clone()
     }
 
     fn effective(&self, name: Name) -> &Effective {

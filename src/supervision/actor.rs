@@ -138,12 +138,17 @@ impl SupervisorState {
         if self.is_stopping {
             return;
         }
-        if !self.budget.spend(Instant::now()) {
+        if !self.budget.spend(Instant::now(), &self.children[at].shown.name) {
             let window_s = RESTART_WINDOW.as_secs();
-            return self.give_up(
-                at,
-                &format!("ended more than {RESTARTS_MAX} times in {window_s} s: {reason}"),
+            let who = self.budget.spenders().into_iter();
+            let who: Vec<_> = who.map(|(child, count)| format!("{child} {count}")).collect();
+            let who = who.join(", ");
+            let reason = format!(
+                "children ended more than {RESTARTS_MAX} times in {window_s} s ({who}), the last of \
+                 them {}: {reason}",
+                self.children[at].shown.name
             );
+            return self.give_up(at, reason);
         }
         self.restarts += 1;
         let child = &mut self.children[at];
@@ -188,14 +193,17 @@ impl SupervisorState {
         };
         match child.late < CHILD_LATE_MAX {
             true => self.start_again(at, &reason.to_string(), None),
-            false => self.give_up(at, &format!("{reason}, {CHILD_LATE_MAX} times in a row")),
+            false => {
+                let name = &child.shown.name;
+                let reason = format!("{name} {reason}, {CHILD_LATE_MAX} times in a row");
+                self.give_up(at, reason);
+            }
         }
     }
 
-    fn give_up(&mut self, at: usize, reason: &str) {
+    fn give_up(&mut self, at: usize, reason: String) {
         self.children[at].shown.state = ChildState::Stopped;
         self.publish();
-        let reason = format!("{} {reason}", self.children[at].shown.name);
         error!(reason, "restart budget spent");
         self.fatal.send_replace(Some(reason));
     }

@@ -170,7 +170,7 @@ fn status_and_tree_are_drawn_or_passed_on() {
     let (code, out, err) = run(&node, &["status"]);
     assert_eq!((code, err.as_str()), (0, ""));
     assert!(out.starts_with("fake  ready  version 0.1.0  up 1s 234ms  boot b\n"), "{out}");
-    assert!(out.contains("memory    0 B of 256.0 MiB (0.0 %)"), "{out}");
+    assert!(out.contains("memory    0 B of entries in 256.0 MiB (0.0 %)"), "{out}");
     let (_, out, _) = run(&node, &["status", "--json"]);
     assert_eq!(out, format!("{}\n", fake_node::STATUS));
     let (code, out, _) = run(&node, &["tree"]);

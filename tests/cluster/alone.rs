@@ -77,3 +77,27 @@ fn a_node_that_sees_nothing_is_alone_only_if_it_may_be() {
     wait_until("it serves", PATIENCE, || forms.get("/readyz").status == 200);
     assert_waits_for(&waits, join);
 }
+
+#[test]
+fn a_node_waits_for_as_many_members_as_it_was_told_once() {
+    let settings = [("SMACHE_MEMBERS_MIN", "2")];
+    let a = Member::begin("a", &[], &settings);
+    let line = a.wait_for_line("waiting: 2 members");
+    assert!(line.contains("--members-min") && line.contains("1 are alive"), "{line}");
+    let ready = a.get("/readyz");
+    assert_eq!((ready.status, ready.message().contains("2 members")), (503, true), "{ready:?}");
+    let status = a.status();
+    assert!(status["cluster"]["waits_for"].as_str().unwrap().contains("2 members"), "{status}");
+    let waiting = |node: &Member| {
+        let metrics = node.get("/metrics").body;
+        metrics.lines().find_map(|line| line.strip_prefix("smache_waiting ")).map(str::to_owned)
+    };
+    assert_eq!(waiting(&a).as_deref(), Some("1"));
+    let mut b = Member::start_with("b", "127.0.0.1:0", &[&a.addr], &settings);
+    a.wait_for_line("node is ready");
+    assert_eq!((a.get("/readyz").status, waiting(&a).as_deref()), (200, Some("0")));
+    // One more that is taken out of service would make it worse.
+    b.kill();
+    wait_until("b is dead", PATIENCE, || a.state_of("b") == "dead");
+    assert_eq!(a.get("/readyz").status, 200);
+}

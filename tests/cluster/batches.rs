@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use smache::cache::{Cache, Disturbed};
 use smache::command::{Command, Condition, Get, Put, Reply, Stored};
-use smache::config::{ClusterConfig, Config, LogFormat, RequestLog, Seed};
+use smache::config::{AllowedHosts, ClusterConfig, Config, LogFormat, RequestLog, Seed};
 use smache::entry::{Key, MediaType, Version};
 use smache::member::NodeName;
 use smache::node::{Node, Signals};
@@ -60,15 +60,18 @@ fn config(name: &str, join: &str) -> Config {
             advertise: None,
             join: vec![Seed::Addr(join.to_owned())],
             may_be_alone: true,
+            members_min: 1,
             drain_timeout: None,
             cookie: None,
             slow: None,
         }),
         token: None,
+        allowed_hosts: AllowedHosts::default(),
         has_demo: true,
         log: tracing::level_filters::LevelFilter::OFF,
         log_format: LogFormat::Text,
         request_log: RequestLog::default(),
+        warnings: vec![],
     }
 }
 

@@ -61,6 +61,19 @@ fn config_prints_each_value_and_where_it_came_from() {
 }
 
 #[test]
+fn config_minds_no_reader_that_has_seen_enough_and_warns_of_what_is_hardly_meant() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = smache(&["config", "--memory", "900GiB", "--shards", "1024"]);
+    command.env("SMACHE_MEMROY", "1GiB").env("SMACHE_PORT", "tcp://10.0.0.1:4000").stdout(writer);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let warnings = text(&output.stderr);
+    assert!(warnings.contains("SMACHE_MEMROY") && !warnings.contains("SMACHE_PORT"), "{warnings}");
+    assert!(warnings.contains("900.0 GiB") && warnings.contains("allowed: less"), "{warnings}");
+}
+
+#[test]
 fn the_client_commands_speak_to_a_real_node() {
     let mut command = smache(&["serve", "--http", "127.0.0.1:0"]);
     let node = Node::start_command(command.env("SMACHE_TOKEN", "hush"));

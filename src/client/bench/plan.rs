@@ -8,6 +8,7 @@ use crate::limits::{
     BENCH_REQUEST_BYTES_TOTAL_MAX, BENCH_REQUESTS_MAX, BENCH_THREADS_MAX, BENCH_VALUE_BYTES_MIN,
     BENCH_ZIPF_EXPONENT_MAX, VALUE_BYTES_CEILING,
 };
+use crate::notation;
 
 /// Most threads without being asked for; each is good for some 150,000 requests a second.
 const THREADS_DEFAULT_MAX: usize = 4;
@@ -157,8 +158,8 @@ fn goal(args: &BenchArgs) -> Result<Goal, ClientError> {
         within("--requests", args.requests, 1, BENCH_REQUESTS_MAX)?;
         return Ok(Goal::Requests(args.requests));
     };
-    match humantime::parse_duration(text) {
-        Ok(duration) if !duration.is_zero() && duration <= BENCH_DURATION_MAX => {
+    match notation::time(text) {
+        Some(duration) if !duration.is_zero() && duration <= BENCH_DURATION_MAX => {
             Ok(Goal::Duration(duration))
         }
         _ => Err(ClientError::Setting {
@@ -166,7 +167,7 @@ fn goal(args: &BenchArgs) -> Result<Goal, ClientError> {
             value: format!("{text:?}"),
             allowed: format!(
                 "a time such as 10s, over 0 and up to {}",
-                humantime::format_duration(BENCH_DURATION_MAX)
+                notation::of_time(BENCH_DURATION_MAX)
             ),
         }),
     }

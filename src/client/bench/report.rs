@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::plan::{Goal, Load, Plan};
 use super::tally::{FAILURE_NAMES, Tally};
 use crate::client::figures::{grouped, percent, size};
+use crate::notation;
 
 /// The percentiles that are reported, by their names.
 const PERCENTILES: [(&str, f64); 4] =
@@ -124,7 +125,7 @@ impl Report<'_> {
         let goal = match self.plan.goal {
             _ if !self.is_cut_short => return format!("{:.3} s", self.elapsed.as_secs_f64()),
             Goal::Requests(requests) => format!("{} requests", grouped(requests)),
-            Goal::Duration(duration) => humantime::format_duration(duration).to_string(),
+            Goal::Duration(duration) => notation::of_time(duration),
         };
         format!("{:.3} s, cut short of {goal}", self.elapsed.as_secs_f64())
     }

@@ -62,6 +62,7 @@ fn table_families(status: &Status, figures: &Figures, tree: &Tree) -> Vec<Family
     };
     let restarts = tree.children.iter().map(|child| sample("child", &child.name, child.restarts));
     let cluster = &status.cluster;
+    let is_waiting = u64::from(cluster.waits_for.is_some());
     let own = cluster.members.iter().find(|member| member.node == status.node);
     let slots = own.map_or(0, |own| u64::from(own.slots));
     let evictions = vec![
@@ -87,6 +88,7 @@ fn table_families(status: &Status, figures: &Figures, tree: &Tree) -> Vec<Family
         Family::gauge(metrics::QUEUE, "Writes waiting", of_shards(|shard| shard.queue as u64)),
         Family::counter(metrics::RESTARTS, "Restarts of actors", restarts.collect()),
         gauge(metrics::UPTIME, "Seconds since the start", status.uptime_ms / 1_000),
+        gauge(metrics::WAITING, "1 while the node waits for a cluster or members", is_waiting),
         Family::gauge(metrics::MEMBERS, "Members by state", members(&cluster.members)),
         gauge(metrics::EPOCH, "Changes of the members", cluster.epoch),
         gauge(metrics::SLOTS_OWNED, "Slots owned", slots),

@@ -1,7 +1,5 @@
 //! What operators ask: is it alive, is it ready, what does it hold, where is a key.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -10,6 +8,8 @@ use warp::reply::Response;
 use crate::cache::{Cache, Chaos, DisturbError, Disturbed, ForgetError, NodeState};
 use crate::entry::{Key, Namespace};
 use crate::front::http::serve::{Params, Refusal, json, raw_json};
+use crate::limits::CHAOS_DELAY_MAX;
+use crate::notation;
 
 /// `/`, `/healthcheck` and `/livez`: somebody answers.
 pub(super) fn alive(method: &Method, query: &str) -> Result<Response, Refusal> {
@@ -23,9 +23,8 @@ pub(super) fn ready(method: &Method, query: &str, cache: &Cache) -> Result<Respo
     match cache.state() {
         NodeState::Ready => Ok(raw_json(StatusCode::OK, Bytes::from_static(b"{}"))),
         NodeState::Starting => {
-            let place =
-                cache.waits_for().map(|place| format!(", there may be a cluster at {place}"));
-            Err(Refusal::unavailable(format!("node is starting{}", place.unwrap_or_default())))
+            let waits_for = cache.waits_for().map(|what| format!(": {what}"));
+            Err(Refusal::unavailable(format!("node is starting{}", waits_for.unwrap_or_default())))
         }
         NodeState::Draining => Err(Refusal::unavailable("node is draining")),
     }
@@ -94,7 +93,10 @@ pub(super) fn disturb(
     only_demo("disturbing connections", method, has_demo)?;
     let [peer, how, ahead] = Params::new(query).pick(["peer", "do", "ahead"])?;
     let (Some(peer), Some(chaos)) = (peer, how.and_then(|name| chaos_of(&name))) else {
-        let message = "allowed: ?peer=NAME&do=cut|cut-send|cut-receive|heal or a delay like 20ms";
+        let message = format!(
+            "allowed: ?peer=NAME&do=cut|cut-send|cut-receive|heal or a delay like 20ms, up to {}",
+            notation::of_time(CHAOS_DELAY_MAX)
+        );
         return Err(Refusal::bad_request(message));
     };
     let whose = ahead.map_or(Disturbed::Known(&peer), |_| Disturbed::Any(&peer));
@@ -113,9 +115,7 @@ fn chaos_of(name: &str) -> Option<Chaos> {
         "cut-send" => Some(Chaos::CutSend),
         "cut-receive" => Some(Chaos::CutReceive),
         "heal" => Some(Chaos::Heal),
-        delay => {
-            delay.strip_suffix("ms")?.parse().ok().map(Duration::from_millis).map(Chaos::Delay)
-        }
+        delay => notation::time(delay).filter(|delay| *delay <= CHAOS_DELAY_MAX).map(Chaos::Delay),
     }
 }
 

@@ -13,7 +13,7 @@ use hyper::{Request, StatusCode, Version};
 use subtle::ConstantTimeEq;
 
 use super::answer::Refusal;
-use crate::config::Secret;
+use crate::config::{AllowedHosts, Secret};
 
 /// Paths that load balancers and people ask without a token.
 const OPEN_PATHS: [&str; 4] = ["/", "/healthcheck", "/livez", "/readyz"];
@@ -30,16 +30,18 @@ enum Rule {
     /// Clients must name this machine; the listener may be off loopback.
     Local {
         listener: IpAddr,
+        /// By these names, too.
+        hosts: AllowedHosts,
     },
 }
 
 impl Guard {
-    /// The rule of a listener on `addr`: the token if there is one, else local names only.
+    /// The rule of a listener on `addr`: the token if there is one, else local names and `hosts` only.
     #[must_use]
-    pub fn new(addr: SocketAddr, token: Option<Secret>) -> Self {
+    pub fn new(addr: SocketAddr, token: Option<Secret>, hosts: AllowedHosts) -> Self {
         match token {
             Some(token) => Self(Rule::Token(token)),
-            None => Self(Rule::Local { listener: addr.ip() }),
+            None => Self(Rule::Local { listener: addr.ip(), hosts }),
         }
     }
 
@@ -62,9 +64,9 @@ impl Guard {
         }
         match &self.0 {
             Rule::Token(token) => check_token(request, token),
-            Rule::Local { listener } => {
-                check_origin(request.headers(), |host| is_ours_locally(host, *listener))
-            }
+            Rule::Local { listener, hosts } => check_origin(request.headers(), |host| {
+                is_ours_locally(host, *listener) || hosts.contain(host)
+            }),
         }
     }
 
@@ -73,7 +75,7 @@ impl Guard {
         match &self.0 {
             // Who has the token is no foreign page.
             Rule::Token(_) => true,
-            Rule::Local { listener } => is_ours(host, *listener),
+            Rule::Local { listener, hosts } => is_ours(host, *listener) || hosts.contain(host),
         }
     }
 }
@@ -206,8 +208,8 @@ fn address_of(host: &str) -> Option<IpAddr> {
 
 fn foreign(name: &HeaderName, value: &str) -> Refusal {
     let message = format!(
-        "foreign {name}: {value:.100}; allowed: localhost or a loopback address, or any with a \
-         token set (SMACHE_TOKEN or --token-file)"
+        "foreign {name}: {value:.100}; allowed: localhost or a loopback address, the names in \
+         --allow-host (SMACHE_ALLOW_HOST), or any name with a token (SMACHE_TOKEN or --token-file)"
     );
     Refusal::new(StatusCode::FORBIDDEN, message)
 }
@@ -231,7 +233,26 @@ mod tests {
     }
 
     fn local() -> Guard {
-        Guard::new("127.0.0.1:4000".parse().unwrap(), None)
+        Guard::new("127.0.0.1:4000".parse().unwrap(), None, AllowedHosts::default())
+    }
+
+    fn with_token() -> Guard {
+        let token = Some(Secret::new("abc".into()));
+        Guard::new("0.0.0.0:1".parse().unwrap(), token, AllowedHosts::default())
+    }
+
+    #[test]
+    fn names_that_are_allowed_may_ask_and_their_pages_too() {
+        let hosts = AllowedHosts::of("cache.internal,*.svc.cluster.local").unwrap();
+        let guard = Guard::new("0.0.0.0:4000".parse().unwrap(), None, hosts);
+        for host in ["cache.internal:4000", "smache.default.svc.cluster.local"] {
+            assert_eq!(status(&guard, &[("host", host)]), 200, "{host}");
+            let page = [("host", "localhost"), ("origin", &*format!("https://{host}"))];
+            assert_eq!(status(&guard, &page), 200, "{host}");
+        }
+        let foreign = guard.check(&request(&[("host", "evil.example")]), &KnownHost::default());
+        let message = foreign.unwrap_err().message;
+        assert!(message.contains("--allow-host (SMACHE_ALLOW_HOST)"), "{message}");
     }
 
     #[test]
@@ -283,7 +304,7 @@ mod tests {
 
     #[test]
     fn an_insecure_public_node_takes_addresses_and_plain_names_but_no_dns_names() {
-        let public = Guard::new("0.0.0.0:4000".parse().unwrap(), None);
+        let public = Guard::new("0.0.0.0:4000".parse().unwrap(), None, AllowedHosts::default());
         assert_eq!(status(&public, &[("host", "10.0.0.1:4000")]), 200);
         assert_eq!(status(&public, &[("host", "smache-1:4000")]), 200);
         assert_eq!(status(&public, &[("host", "evil.example")]), 403);
@@ -296,7 +317,7 @@ mod tests {
 
     #[test]
     fn with_a_token_only_the_token_counts() {
-        let guard = Guard::new("0.0.0.0:1".parse().unwrap(), Some(Secret::new("abc".into())));
+        let guard = with_token();
         let with = |name, value| status(&guard, &[("host", "cache.example"), (name, value)]);
         assert_eq!(with("x", "y"), 401);
         assert_eq!(with("authorization", "Bearer abd"), 401);
@@ -312,7 +333,7 @@ mod tests {
 
     #[test]
     fn with_a_token_a_request_must_name_one_host_all_the_same() {
-        let guard = Guard::new("0.0.0.0:1".parse().unwrap(), Some(Secret::new("abc".into())));
+        let guard = with_token();
         let known = KnownHost::default();
         for hosts in
             [&[][..], &["a", "a"], &["a b"], &["a:b"], &[""], &["[::1"], &["[a]"], &["a[b"]]

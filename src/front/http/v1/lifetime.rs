@@ -8,6 +8,7 @@ use crate::clock;
 use crate::entry::{Entry, Millis, Version};
 use crate::front::http::serve::{Directive, Malformed, Params, Refusal, directives};
 use crate::limits::{HTTP_DATE_MAX, TTL_MAX};
+use crate::notation::{self, TIME_ALLOWED};
 
 /// A value without an end may be kept, and must be asked for each time: it may be replaced any time.
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
@@ -22,9 +23,9 @@ pub(super) fn asked(params: Params<'_>, headers: &HeaderMap) -> Result<Option<Du
     let [ttl] = params.pick(["ttl"])?;
     let max_age = max_age(headers)?;
     let Some(ttl) = ttl else { return Ok(max_age) };
-    let allowed = "1500ms, 30s, 5m, 2h, 1d or seconds, from 1ms to";
-    let wrong = || wrong("ttl", &ttl, allowed);
-    duration_of(&ttl).filter(is_allowed).map(Some).ok_or_else(wrong)
+    let allowed = format!("{TIME_ALLOWED}, from 1ms to");
+    let wrong = || wrong("ttl", &ttl, &allowed);
+    notation::time(&ttl).filter(is_allowed).map(Some).ok_or_else(wrong)
 }
 
 /// `max-age`, in seconds (RFC 9111, 5.2.2.1).
@@ -61,26 +62,10 @@ fn is_allowed(ttl: &Duration) -> bool {
 
 fn wrong(name: &str, text: &str, allowed: &str) -> Refusal {
     let max = match name {
-        "ttl" => format!("{}d", TTL_MAX.as_secs() / 86_400),
+        "ttl" => notation::of_time(TTL_MAX),
         _ => TTL_MAX.as_secs().to_string(),
     };
     Refusal::bad_request(format!("{name} is {text:.40}; allowed: {allowed} {max}"))
-}
-
-/// A number with one of the units of the contract; without one it is seconds.
-fn duration_of(text: &str) -> Option<Duration> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().ok()?;
-    let unit_ms = match unit {
-        "ms" => 1,
-        "s" | "" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.checked_mul(unit_ms).map(Duration::from_millis)
 }
 
 /// What caches on the way are told of an entry: its age, and how long it may be kept.
@@ -135,23 +120,6 @@ mod tests {
         });
         let asked = asked(Params::new(query), &headers).map_err(|refusal| refusal.message)?;
         Ok(asked.map(|ttl| u64::try_from(ttl.as_millis()).unwrap()))
-    }
-
-    #[test]
-    fn durations_have_the_units_of_the_contract() {
-        for (text, ms) in [
-            ("1500ms", 1_500),
-            ("30s", 30_000),
-            ("5m", 300_000),
-            ("2h", 7_200_000),
-            ("1d", 86_400_000),
-            ("7", 7_000),
-        ] {
-            assert_eq!(duration_of(text), Some(Duration::from_millis(ms)), "{text}");
-        }
-        for text in ["", "s", "-1", "1.5s", "1w", "1 s", "99999999999999999999"] {
-            assert_eq!(duration_of(text), None, "{text}");
-        }
     }
 
     #[test]
