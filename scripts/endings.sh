@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Ends one of two nodes in every way there is, and counts the keys that are lost: none may be.
-#   scripts/endings.sh [ROUNDS [KEYS]]      (default: 20 rounds of each with 10,000 keys)
+#   scripts/endings.sh [ROUNDS [KEYS [WAY...]]]     (default: 20 rounds of each with 10,000 keys)
 # PROGRAM names another build than target/debug/smache.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,4 +13,4 @@ if [ -z "${PROGRAM:-}" ]; then
     cargo build --locked --quiet
     PROGRAM=target/debug/smache
 fi
-exec python3 scripts/endings.py "$PROGRAM" "${1:-20}" "${2:-10000}"
+exec python3 scripts/endings.py "$PROGRAM" "${1:-20}" "${2:-10000}" "${@:3}"

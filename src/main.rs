@@ -26,6 +26,14 @@ const WRONG_USAGE: u8 = 2;
 /// Exit code of a node that could not hand everything over before it went.
 const LEFT_BEHIND: u8 = 3;
 
+/// How `serve` ends.
+const ENDINGS: &str = "A node drains: it hands over what it has, and answers meanwhile. A second signal, a \
+second later or more, ends it at once. SIGHUP reads the settings again (from a terminal: drains), SIGUSR1 \
+logs how the node is.
+
+Exit codes: 0 all was handed over, or no other node was there; 1 the node failed, or a second signal cut \
+off requests; 2 a setting is wrong; 3 something was not handed over.";
+
 /// A cache that scales like a stateless API: supervised shards, HTTP first
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
@@ -36,7 +44,8 @@ struct Line {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Run a node until SIGTERM or SIGINT
+    /// Run a node until SIGTERM, SIGINT, SIGQUIT or `smache drain`
+    #[command(after_help = ENDINGS)]
     Serve(Flags),
     /// Print each setting of `serve`, its value and where that came from
     Config {

@@ -31,6 +31,16 @@ fn a_wrong_setting_ends_the_start_with_one_line_and_code_2() {
 }
 
 #[test]
+fn help_says_how_a_node_ends_and_with_which_code() {
+    let help = run(&["serve", "--help"]);
+    let help = text(&help.stdout);
+    for said in ["SIGHUP", "Exit codes: 0 all was handed over", "3 something was not handed"] {
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words(help).contains(said), "{help}");
+    }
+}
+
+#[test]
 fn an_address_in_use_is_a_clear_failure() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
