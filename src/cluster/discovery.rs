@@ -335,6 +335,8 @@ impl DiscoveryState {
                 shared.gate.lost_until(clock::now().after(TOMBSTONE_TTL));
                 shared.transport().close(&peer, "member is gone");
             }
+            // What is deleted here has to win over what it may bring.
+            RosterAction::Missed(_) => shared.gate.lost_until(clock::now().after(TOMBSTONE_TTL)),
             RosterAction::Left(peer) => {
                 info!(%peer, "member has left");
                 shared.step_ids(IdEvent::Left(&peer));

@@ -83,6 +83,8 @@ pub enum RosterAction {
     Deaf(NodeId),
     /// A member was declared dead, here or elsewhere, or was replaced: drop its link.
     Died(NodeId),
+    /// A member was dead before this node heard of it, and may come back with what it had.
+    Missed(NodeId),
     /// A member said good-bye, here or elsewhere: drop its link.
     Left(NodeId),
     /// A member that was dead, or had left, is forgotten, as was said here or elsewhere.

@@ -43,6 +43,18 @@ fn a_silent_member_is_dead_in_time_and_not_before() {
 }
 
 #[test]
+fn who_joins_hears_of_those_who_were_lost_before_and_may_be_back() {
+    let (mut roster, b) = pair();
+    let c = Member { standing: Standing::Gone, ..member("c", 3, 30) };
+    let d = Member { standing: Standing::Left, ..member("d", 4, 40) };
+    let view = View::new(7, [b.clone(), c.clone(), d]);
+    let actions = roster.step(Duration::ZERO, RosterEvent::ViewReceived { from: b.id, view });
+    let is_missed = |action: &RosterAction| matches!(action, RosterAction::Missed(_));
+    let missed: Vec<_> = actions.into_iter().filter(is_missed).collect();
+    assert_eq!(missed, [RosterAction::Missed(c.id)]);
+}
+
+#[test]
 fn a_false_word_of_our_death_is_refuted() {
     let (mut roster, b) = pair();
     let before = roster.own().incarnation;

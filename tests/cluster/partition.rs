@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::load::{Load, Loss};
 use crate::member::{Member, PATIENCE, agreed, cluster, settle, wait_for, wait_until};
 
@@ -102,6 +104,24 @@ fn two_halves_become_one_again_and_the_newest_write_wins_everywhere() {
     // Each is at one node only; two kinds are gone, and that is still remembered.
     let count = (a.entries() + b.entries() + c.entries()) as usize;
     assert!((6 * KEYS..=8 * KEYS).contains(&count), "{count}");
+}
+
+/// Who joins has not seen it go, and has to remember deletions all the same.
+#[test]
+fn what_is_deleted_at_a_node_that_joins_while_another_is_lost_stays_deleted_when_that_one_is_back()
+{
+    let [a, b] = cluster(["a", "b"]);
+    write(&a, "kept", 1);
+    b.signal(Signal::STOP);
+    wait_until("it is taken for dead", PATIENCE, || a.state_of("b") == "dead");
+    let c = Member::start("c", &[&a.addr]);
+    settle(&[&a, &c]);
+    delete(&c, "kept");
+    b.signal(Signal::CONT);
+    settle(&[&a, &b, &c]);
+    for member in [&a, &b, &c] {
+        assert_eq!(read(member, "kept"), [None].into(), "{}", member.name);
+    }
 }
 
 #[test]

@@ -425,6 +425,7 @@ impl Node {
                 RosterAction::Superseded { .. } => self.effects.push(Effect::Stopped),
                 RosterAction::Woke { .. } => {}
                 RosterAction::Joined(_)
+                | RosterAction::Missed(_)
                 | RosterAction::Forgotten(_)
                 | RosterAction::Suspected(_)
                 | RosterAction::Recovered(_) => {}

@@ -125,6 +125,8 @@ impl Roster {
                 Standing::Left if replaced == id => RosterAction::Left(replaced),
                 _ => RosterAction::Died(replaced),
             });
+        } else if standing == Standing::Gone {
+            self.actions.push(RosterAction::Missed(id.clone()));
         }
         if is_living {
             self.actions.push(RosterAction::Joined(id));
