@@ -4,31 +4,45 @@
 //! own under `command/`, which says what it is about and how it looks on the wire, and one under
 //! `shard/apply/`, which says what is done. The list in `with_verbs` is what both are made from.
 
+mod append;
 mod condition;
 mod count_keys;
 mod delete;
 mod delete_many;
+mod find;
 mod get;
+mod increment;
 mod next_id;
+mod patch;
 #[cfg(feature = "next-protocol")]
 mod peek;
 mod put;
 mod reply;
+mod swap;
+mod take;
+mod touch;
 
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::entry::{Key, Slot};
 
-pub use condition::Condition;
+pub use append::Append;
+pub use condition::{Condition, Demand, Versions};
 pub use count_keys::{CountKeys, Nodes};
 pub use delete::Delete;
 pub use delete_many::{DeleteMany, NotOneSlot};
+pub use find::Find;
 pub use get::Get;
+pub use increment::Increment;
 pub use next_id::NextId;
+pub use patch::{Patch, PatchForm};
 #[cfg(feature = "next-protocol")]
 pub use peek::Peek;
 pub use put::Put;
-pub use reply::{NodeReply, Reply, Stored};
+pub use reply::{Changed, NodeReply, Reply, Stored, Unfit};
+pub use swap::{End, Swap};
+pub use take::Take;
+pub use touch::{EndIs, Touch};
 
 /// What has to be known of a verb, whatever it does.
 pub trait Verb {
@@ -37,11 +51,32 @@ pub trait Verb {
     /// The first protocol between nodes that has it.
     const SINCE: u16;
 
+    /// The first protocol that has it as it is here: a later one than [`Self::SINCE`] for what was
+    /// added to it.
+    fn since(&self) -> u16 {
+        Self::SINCE
+    }
+
     /// Who has to do it.
     fn scope(&self) -> Scope<'_>;
 
     /// About how many bytes it carries, keys and values together.
     fn bytes(&self) -> usize;
+
+    /// Whether a write gives the entry that was there.
+    fn gives(&self) -> Gives {
+        Gives::Nothing
+    }
+}
+
+/// What a write gives besides what became of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Gives {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The entry that was there.
+    Entry,
 }
 
 /// The body of a command on the wire, in whatever encoding.
@@ -90,6 +125,13 @@ macro_rules! with_verbs {
             NextId
             CountKeys
             DeleteMany
+            Take
+            Increment
+            Append
+            Touch
+            Patch
+            Swap
+            Find
             #[cfg(feature = "next-protocol")]
             Peek
         }
@@ -125,7 +167,7 @@ macro_rules! commands {
             #[must_use]
             pub fn since(&self) -> u16 {
                 match self {
-                    $($(#[$only])* Self::$verb(_) => $verb::SINCE,)*
+                    $($(#[$only])* Self::$verb(verb) => verb.since(),)*
                 }
             }
 
@@ -142,6 +184,14 @@ macro_rules! commands {
             pub fn bytes(&self) -> usize {
                 match self {
                     $($(#[$only])* Self::$verb(verb) => verb.bytes(),)*
+                }
+            }
+
+            /// Whether a write gives the entry that was there.
+            #[must_use]
+            pub fn gives(&self) -> Gives {
+                match self {
+                    $($(#[$only])* Self::$verb(verb) => verb.gives(),)*
                 }
             }
 
@@ -194,6 +244,13 @@ impl Command {
     #[must_use]
     pub fn is_read(&self) -> bool {
         self.scope().access() == Access::Read
+    }
+
+    /// Whether it can be put off where what goes back is full: it gives a value, and nothing of it was
+    /// done.
+    #[must_use]
+    pub fn can_wait(&self) -> bool {
+        self.is_read() || self.gives() == Gives::Entry
     }
 
     /// The slot of its keys; `None` if it is about none.

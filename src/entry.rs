@@ -87,7 +87,9 @@ pub enum MediaType {
     Json,
     /// `text/plain; charset=utf-8`.
     Text,
-    /// Any other, at most [`MEDIA_TYPE_BYTES_MAX`](crate::limits::MEDIA_TYPE_BYTES_MAX) bytes.
+    /// Any other, at most [`MEDIA_TYPE_BYTES_MAX`](crate::limits::MEDIA_TYPE_BYTES_MAX) bytes. Of bytes
+    /// that are coded (`Content-Encoding`) it is the name of what they are once they are not, a zero,
+    /// and how they are: so nothing that knows no codings takes them for what they are not.
     Other(Bytes),
 }
 
@@ -291,6 +293,37 @@ impl Tags {
     }
 }
 
+impl MediaType {
+    /// The name of a type whose bytes are plain, as `Content-Type` has it.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        match self {
+            Self::Bytes => b"application/octet-stream",
+            Self::Json => b"application/json",
+            Self::Text => b"text/plain; charset=utf-8",
+            Self::Other(text) => text.split(|byte| *byte == 0).next().unwrap_or_default(),
+        }
+    }
+
+    /// How the bytes are coded, as `Content-Encoding` has it; `None` if they are not.
+    #[must_use]
+    pub fn coding(&self) -> Option<&[u8]> {
+        match self {
+            Self::Other(text) => {
+                let at = text.iter().position(|byte| *byte == 0)?;
+                Some(&text[at + 1..])
+            }
+            Self::Bytes | Self::Json | Self::Text => None,
+        }
+    }
+
+    /// The type of bytes of this type that are coded.
+    #[must_use]
+    pub fn coded(&self, coding: &[u8]) -> Self {
+        Self::Other([self.name(), b"\0", coding].concat().into())
+    }
+}
+
 impl Version {
     const COUNTER_BITS: u32 = 16;
 
@@ -376,6 +409,15 @@ mod tests {
         assert_eq!(back, Ok(vec![b"red".as_slice(), b"large"]));
         assert_eq!(Tags::new([b"".as_slice()]), Err(NameError::Tags));
         assert_eq!(Tags::new([[7; TAG_BYTES_MAX + 1].as_slice()]), Err(NameError::Tags));
+    }
+
+    #[test]
+    fn a_type_of_coded_bytes_is_another_type_and_says_both() {
+        let coded = MediaType::Json.coded(b"gzip");
+        assert_eq!((coded.name(), coded.coding()), (&b"application/json"[..], Some(&b"gzip"[..])));
+        assert_ne!(coded, MediaType::Json);
+        let other = MediaType::Other(Bytes::from_static(b"text/css"));
+        assert_eq!((other.name(), other.coding()), (&b"text/css"[..], None));
     }
 
     #[test]

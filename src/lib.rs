@@ -19,6 +19,7 @@ pub mod record;
 pub mod partition;
 pub mod ids;
 pub mod trace;
+pub mod document;
 
 pub mod command;
 pub mod error;

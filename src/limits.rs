@@ -211,6 +211,30 @@ pub const BATCH_COMMANDS_MAX: usize = 10_000;
 /// Keys that are deleted together.
 pub const DELETE_KEYS_MAX: usize = 1_024;
 
+/// Versions that one condition may name: a client that has read a key more often than that without
+/// forgetting is in no hurry to write it.
+pub const CONDITION_VERSIONS_MAX: usize = 1_024;
+
+/// Levels of arrays and objects in JSON that is parsed into a tree or made from one: as deep as
+/// `serde_json` reads, whose recursion takes the stack of a thread.
+pub const JSON_DEPTH_MAX: usize = 128;
+
+/// Operations of one JSON patch: each may move all of an array, which the shard's other writes wait for.
+pub const PATCH_OPERATIONS_MAX: usize = 1_000;
+
+/// Longest reason why a patch does not apply, in bytes.
+pub const UNFIT_TEXT_BYTES_MAX: usize = 256;
+
+/// Parts of a value that one request may select: each is looked for on its own.
+pub const SELECT_POINTERS_MAX: usize = 100;
+
+/// Bytes that the parts of a value may have together where the value has fewer: the same part may be
+/// asked for twice.
+pub const SELECT_BYTES_MAX: usize = 16 * 1024;
+
+/// Longest list of content codings kept with a value, in bytes.
+pub const CODING_BYTES_MAX: usize = 64;
+
 /// Pause between two pieces of background work of a shard, while it has any.
 pub const SHARD_TICK: Duration = Duration::from_millis(250);
 

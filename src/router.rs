@@ -268,7 +268,7 @@ impl Router {
             return None;
         }
         let reply = self.shard_of(slot).read(command, now)?;
-        let is_found = matches!(reply, Reply::Entry(Some(_)));
+        let is_found = reply.is_found();
         self.is_sure(slot, is_found, now).then_some(reply)
     }
 

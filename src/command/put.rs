@@ -27,11 +27,31 @@ impl Verb for Put {
     const NUMBER: u16 = 2;
     const SINCE: u16 = 3;
 
+    fn since(&self) -> u16 {
+        self.condition.since()
+    }
+
     fn scope(&self) -> Scope<'_> {
         Scope::Key(&self.key, Access::Write)
     }
 
     fn bytes(&self) -> usize {
         self.key.len() + self.value.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Command, Demand};
+
+    #[test]
+    fn a_put_is_older_than_some_of_its_conditions() {
+        let put = |condition| {
+            let (key, value, media) = (Key::from_static("k"), Bytes::new(), MediaType::Bytes);
+            Command::Put(Put { key, value, media, expires_at: None, condition })
+        };
+        assert_eq!(put(Condition::Absent).since(), 3);
+        assert_eq!(put(Condition::Both(Demand::There, Demand::Absent)).since(), 5);
     }
 }

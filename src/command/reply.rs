@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::entry::{Entry, Version};
 use crate::error::Error;
+use crate::limits::UNFIT_TEXT_BYTES_MAX;
 use crate::member::NodeName;
 
 /// What became of a command.
@@ -17,6 +18,11 @@ pub enum Reply {
     Number(u64),
     /// Whether something was so.
     Flag(bool),
+    /// What became of an update in place.
+    Changed(Changed),
+    /// What was there before, where that was to be given, and what became of the value that was to take
+    /// its place.
+    Swapped(Option<Entry>, Stored),
     /// What each node said.
     Many(Vec<NodeReply>),
 }
@@ -45,13 +51,75 @@ pub enum Stored {
     TooLarge,
 }
 
+/// What became of an update in place. Nothing changed unless it was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Changed {
+    /// It was done.
+    Done {
+        /// The version there is now.
+        version: Version,
+        /// What came out, for a verb that has something to say.
+        number: i64,
+    },
+    /// There is nothing under the key.
+    Absent,
+    /// The condition did not hold.
+    Refused,
+    /// It does not apply to the value that is there.
+    Unfit(Unfit),
+    /// The value would be larger than it may be, or than fits into the shard's table.
+    TooLarge,
+}
+
+/// Why an update does not apply to the value that is there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum Unfit {
+    /// It is no integer.
+    #[error("the value is not an integer of 64 bits in decimal")]
+    NotInteger,
+    /// The sum is beyond 64 bits.
+    #[error("the sum is beyond 64 bits")]
+    Overflow,
+    /// The sum is beyond the bounds that were given.
+    #[error("the sum would be {0}, which is beyond min or max")]
+    Bound(i64),
+    /// It is no JSON.
+    #[error("the value is not JSON, and only that can be patched")]
+    NotJson,
+    /// The patch says why.
+    #[error("{0}")]
+    Mismatch(#[serde(with = "reason")] Box<str>),
+}
+
+impl Unfit {
+    /// Why a patch does not apply, as far as there is room for it.
+    #[must_use]
+    pub fn mismatch(reason: &str) -> Self {
+        let end = reason.floor_char_boundary(UNFIT_TEXT_BYTES_MAX);
+        Self::Mismatch(reason[..end].into())
+    }
+}
+
 impl Reply {
+    /// Whether something was found.
+    #[must_use]
+    pub fn is_found(&self) -> bool {
+        matches!(self, Self::Entry(Some(_)) | Self::Number(_))
+    }
+
     /// About how many bytes it carries.
     #[must_use]
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Entry(Some(entry)) => entry.value.len() + entry.tags.as_bytes().len(),
-            Self::Entry(None) | Self::Stored(_) | Self::Number(_) | Self::Flag(_) => 0,
+            Self::Entry(Some(entry)) | Self::Swapped(Some(entry), _) => {
+                entry.value.len() + entry.tags.as_bytes().len()
+            }
+            Self::Entry(None)
+            | Self::Swapped(None, _)
+            | Self::Stored(_)
+            | Self::Number(_)
+            | Self::Flag(_)
+            | Self::Changed(_) => 0,
             Self::Many(replies) => {
                 replies.iter().flat_map(|of| &of.reply).map(Self::bytes).sum::<usize>()
             }
@@ -67,5 +135,25 @@ impl Reply {
             (Self::Flag(one), Self::Flag(other)) => Self::Flag(one || other),
             (one, _) => one,
         }
+    }
+}
+
+/// A reason that is no longer than it may be.
+mod reason {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::limits::UNFIT_TEXT_BYTES_MAX;
+
+    pub(super) fn serialize<S: Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Box<str>, D::Error> {
+        let text = <&str>::deserialize(from)?;
+        if UNFIT_TEXT_BYTES_MAX < text.len() {
+            return Err(D::Error::invalid_length(text.len(), &"a short reason"));
+        }
+        Ok(text.into())
     }
 }

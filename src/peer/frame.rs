@@ -28,6 +28,8 @@ const ENTRY: u16 = 1;
 const STORED: u16 = 2;
 const NUMBER: u16 = 3;
 const FLAG: u16 = 4;
+const CHANGED: u16 = 5;
+const SWAPPED: u16 = 6;
 const FAILED: u16 = 32;
 const MOVED: u16 = 33;
 const LATER: u16 = 34;
@@ -100,6 +102,8 @@ pub(super) fn add_outcome(
         Ok(Reply::Stored(stored)) => add(out, STORED, stored),
         Ok(Reply::Number(number)) => add(out, NUMBER, number),
         Ok(Reply::Flag(flag)) => add(out, FLAG, flag),
+        Ok(Reply::Changed(changed)) => add(out, CHANGED, changed),
+        Ok(Reply::Swapped(entry, stored)) => add(out, SWAPPED, &(entry, stored)),
         Ok(Reply::Many(_)) => Err(CodecError::Invalid("many replies stay on their node".into())),
         Err(Refusal::Failed(error)) => add(out, FAILED, error),
         Err(Refusal::Moved { owner }) => {
@@ -196,6 +200,11 @@ fn read_outcome(number: u16, body: &[u8]) -> Option<Result<Reply, Refusal>> {
         STORED => Ok(Reply::Stored(codec::decode(body).ok()?)),
         NUMBER => Ok(Reply::Number(codec::decode(body).ok()?)),
         FLAG => Ok(Reply::Flag(codec::decode(body).ok()?)),
+        CHANGED => Ok(Reply::Changed(codec::decode(body).ok()?)),
+        SWAPPED => {
+            let (entry, stored) = codec::decode(body).ok()?;
+            Ok(Reply::Swapped(entry, stored))
+        }
         FAILED => Err(Refusal::Failed(codec::decode(body).ok()?)),
         MOVED => Err(Refusal::Moved { owner: codec::decode_owner(body).ok()? }),
         LATER => Err(Refusal::Later),

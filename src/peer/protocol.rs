@@ -10,9 +10,9 @@ use std::fmt;
 /// here.
 pub const PROTOCOL_MIN: u16 = 3;
 
-/// The newest protocol this build speaks: with `next-protocol` one that has a verb more, for tests of
-/// rolling upgrades only.
-pub const PROTOCOL_MAX: u16 = if cfg!(feature = "next-protocol") { 5 } else { 4 };
+/// The newest protocol this build speaks: the fifth brought conditions, updates in place and listing.
+/// With `next-protocol` there is one that has a verb more, for tests of rolling upgrades only.
+pub const PROTOCOL_MAX: u16 = if cfg!(feature = "next-protocol") { 6 } else { 5 };
 
 /// The first protocol in which commands say what the requests are called that they are of.
 pub(super) const TRACES_SINCE: u16 = 4;

@@ -182,7 +182,7 @@ impl Router {
             }
         }
         if let Some(reply) = shard.read(command, now) {
-            let is_found = matches!(reply, Reply::Entry(Some(_)));
+            let is_found = reply.is_found();
             // Looked at once more: what is missed now may have gone on to another node.
             return match is_found || self.inner.gate.serves(slot, clock::now()) {
                 true => Step::Done(Ok(reply)),

@@ -1,13 +1,20 @@
 //! What is done for each verb: a file each.
 
+mod append;
 mod count_keys;
 mod delete;
 mod delete_many;
+mod find;
 mod get;
+mod increment;
 mod next_id;
+mod patch;
 #[cfg(feature = "next-protocol")]
 mod peek;
 mod put;
+mod swap;
+mod take;
+mod touch;
 
 use super::message::{Task, Turn, Undone};
 use crate::command::{Command, Reply, with_verbs};
@@ -72,8 +79,8 @@ impl Task for Command {
         reply.bytes()
     }
 
-    fn is_read(&self) -> bool {
-        Self::is_read(self)
+    fn can_wait(&self) -> bool {
+        Self::can_wait(self)
     }
 
     fn apply(&self, turn: &mut Turn<'_>) -> Result<Reply, Undone> {

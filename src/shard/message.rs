@@ -7,13 +7,13 @@ use tokio::sync::oneshot;
 use super::Counts;
 use super::gate::Gate;
 use super::transfer::Transfer;
-use crate::command::Command;
+use crate::command::{Changed, Command, Condition, Reply, Stored};
 use crate::entry::{Key, Millis, Slot};
 use crate::error::Error;
 use crate::ids::Ids;
 use crate::limits::TOMBSTONE_TTL;
 use crate::supervision::Place;
-use crate::table::TableWriter;
+use crate::table::{self, NewEntry, TableWriter};
 
 pub(super) enum ShardMsg {
     /// There is work in the inbox.
@@ -44,8 +44,8 @@ pub(super) trait Task {
     /// About how many bytes what came of it carries.
     fn done_bytes(done: &Self::Done) -> usize;
 
-    /// Whether it changes nothing, so that it can be put off.
-    fn is_read(&self) -> bool;
+    /// Whether it can be put off where what goes back is full.
+    fn can_wait(&self) -> bool;
 
     fn apply(&self, turn: &mut Turn<'_>) -> Result<Self::Done, Undone>;
 }
@@ -104,6 +104,42 @@ pub(super) struct Waiting {
 }
 
 impl Turn<'_> {
+    /// Puts an entry, and counts it as written if it was.
+    pub(super) fn put(&mut self, key: &Key, new: &NewEntry<'_>) -> Stored {
+        let (put, version) = self.writer.put(key, new, self.now);
+        match put {
+            table::Put::Created => {
+                self.counts.wrote();
+                Stored::Created(version)
+            }
+            table::Put::Replaced => {
+                self.counts.wrote();
+                Stored::Replaced(version)
+            }
+            table::Put::Unchanged => Stored::Unchanged(version),
+            table::Put::TooLarge => Stored::TooLarge,
+        }
+    }
+
+    /// Puts what came of an update in place, with what the verb has to say.
+    pub(super) fn update(&mut self, key: &Key, new: &NewEntry<'_>, number: i64) -> Reply {
+        Reply::Changed(match self.put(key, new) {
+            Stored::Created(version) | Stored::Replaced(version) | Stored::Unchanged(version) => {
+                Changed::Done { version, number }
+            }
+            Stored::Refused => Changed::Refused,
+            Stored::TooLarge => Changed::TooLarge,
+        })
+    }
+
+    /// Whether a condition holds of a key as it is now.
+    pub(super) fn allows(&self, condition: &Condition, key: &Key) -> bool {
+        match condition {
+            Condition::Always => true,
+            condition => condition.holds(self.writer.head(key, self.now)),
+        }
+    }
+
     /// Ends an entry, and remembers that where other nodes may still have it. Whether there was one.
     ///
     /// Where there was none nothing is remembered, or deletions of keys that never were would crowd
@@ -200,7 +236,7 @@ impl<T: Task> Write<T> {
             }
             self.task.check(turn, slot)?;
         }
-        if is_full && self.task.is_read() {
+        if is_full && self.task.can_wait() {
             return Err(Undone::Later);
         }
         self.task.apply(turn)

@@ -67,7 +67,7 @@ impl Task for Transfer {
         0
     }
 
-    fn is_read(&self) -> bool {
+    fn can_wait(&self) -> bool {
         false
     }
 

@@ -34,4 +34,5 @@ mod replacing;
 mod states;
 mod strangers;
 mod supervision;
+mod updates;
 mod upgrading;

@@ -26,3 +26,4 @@ mod signals;
 mod slow_link;
 mod supervision;
 mod under_way;
+mod updates;

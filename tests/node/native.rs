@@ -4,6 +4,9 @@ use serde_json::json;
 
 use crate::process::{Node, smache};
 
+const MERGE: (&str, &str) = ("content-type", "application/merge-patch+json");
+const OPERATIONS: (&str, &str) = ("content-type", "application/json-patch+json");
+
 #[test]
 fn bytes_come_back_with_their_media_type_and_version() {
     let node = Node::start(&[]);
@@ -100,7 +103,7 @@ fn one_cache_is_seen_through_both_apis() {
     let data = |client: &mut crate::http::Client, key: &str| {
         client.request("GET", &format!("/api?key={key}"), "").json()["data"].clone()
     };
-    assert_eq!(data(&mut client, "list"), json!([1, 2.5]));
+    assert_eq!(data(&mut client, "list").to_string(), "[1,2.50]");
     assert_eq!(data(&mut client, "text"), json!("plain \"text\""));
     let with_charset = [("content-type", "application/json; charset=utf-8")];
     client.request_with("PUT", "/v1/default/charset", &with_charset, r#"{"n":1}"#);
@@ -133,14 +136,43 @@ fn wrong_requests_are_told_what_is_wrong_and_change_nothing() {
         ("PUT", "/v1/a/k", ("cache-control", "max-age=x"), "v", 400, "max-age is x"),
         ("PUT", "/v1/a/k?tll=5s", ("x", "y"), "v", 400, "parameter tll is unknown; allowed: ttl"),
         ("PUT", "/v1/a/k", ("content-type", &*long_type), "v", 400, "content-type is wrong"),
-        ("PUT", "/v1/a/k", ("if-match", "*"), "v", 501, "if-match is not in this version"),
-        ("PUT", "/v1/a/k", ("content-encoding", "gzip"), "v", 501, "content-encoding is not in"),
+        ("PUT", "/v1/a/k", ("if-match", "x"), "v", 400, "header if-match is malformed"),
+        ("PUT", "/v1/a/k", ("if-schedule-tag-match", "x"), "v", 501, "is not in this version"),
+        ("PUT", "/v1/a/k", ("content-encoding", "gzip;q=1"), "v", 400, "content-encoding is wrong"),
         ("PUT", "/v1/a/k", ("cache-tag", "a"), "v", 501, "cache-tag is not in this version"),
-        ("DELETE", "/v1/a/k", ("if-match", "*"), "", 501, "if-match is not in this version"),
+        ("DELETE", "/v1/a?key=k", ("if-match", "*"), "", 501, "if-match is not in this version"),
         ("GET", "/v1/a/k?lease=10s", ("x", "y"), "", 400, "parameter lease is unknown"),
-        ("POST", "/v1/a/k?op=incr", ("x", "y"), "", 405, "allowed: GET, HEAD, PUT, DELETE"),
+        ("POST", "/v1/a/k", ("x", "y"), "", 400, "op is missing; allowed: incr, append"),
+        ("POST", "/v1/a/k?op=grow", ("x", "y"), "", 400, "op is grow; allowed: incr, append"),
+        ("POST", "/v1/a/k?op=incr&to=1", ("x", "y"), "", 400, "parameter to is unknown; allowed"),
+        ("POST", "/v1/a/k?op=incr&by=1.5", ("x", "y"), "", 400, "by is 1.5; allowed: an integer"),
+        (
+            "POST",
+            "/v1/a/k?op=incr&min=2&max=1",
+            ("x", "y"),
+            "",
+            400,
+            "min is 2; allowed: up to max",
+        ),
+        ("POST", "/v1/a/k?op=incr", ("x", "y"), "1", 413, "allowed: up to 0 bytes"),
+        ("POST", "/v1/a/k?op=touch", ("x", "y"), "", 400, "ttl is missing; allowed: ?op=touch"),
+        ("POST", "/v1/a/k?op=append", ("content-encoding", "br"), "v", 415, "allowed: identity"),
+        ("PATCH", "/v1/a/k", ("x", "y"), "{}", 415, "content-type is missing; allowed: applicati"),
+        (
+            "PATCH",
+            "/v1/a/k",
+            ("content-type", "application/json"),
+            "{}",
+            415,
+            "content-type is app",
+        ),
+        ("PATCH", "/v1/a/k", MERGE, "{", 400, "the patch is invalid"),
+        ("PATCH", "/v1/a/k", OPERATIONS, "{}", 400, "the patch is invalid"),
+        ("PATCH", "/v1/a/k", MERGE, "{}", 404, "key is absent"),
+        ("GET", "/v1/a/k?select=a", ("x", "y"), "", 400, "select is a; allowed: a JSON pointer"),
+        ("OPTIONS", "/v1/a/k", ("x", "y"), "", 405, "allowed: GET, HEAD, PUT, PATCH, POST, DELETE"),
         ("PUT", "/v1/a/k", ("x", "y"), &*large, 413, "allowed: up to 1024 bytes"),
-        ("GET", "/v1/a", ("x", "y"), "", 400, "key is empty"),
+        ("GET", "/v1/a/", ("x", "y"), "", 400, "key is empty"),
         ("GET", "/v1/", ("x", "y"), "", 404, "nothing is at /v1"),
         ("GET", "/v1//k", ("x", "y"), "", 400, "namespace is invalid"),
     ] {

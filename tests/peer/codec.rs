@@ -4,7 +4,10 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use smache::command::{Command, Condition, Delete, Get, NextId, Put, Reply, Stored};
+use smache::command::{
+    Append, Changed, Command, Condition, Delete, Demand, End, EndIs, Find, Get, Gives, Increment,
+    NextId, Patch, PatchForm, Put, Reply, Stored, Swap, Take, Touch, Unfit, Versions,
+};
 use smache::entry::{Entry, Key, MediaType, Millis, Namespace, Tags, Version};
 use smache::error::Error;
 use smache::limits::{PEER_BATCH_COMMANDS_MAX, PEER_FRAME_BYTES_MAX, VERSION_MILLIS_MAX};
@@ -68,8 +71,7 @@ fn entry() -> impl Strategy<Value = Entry> {
 }
 
 fn put() -> impl Strategy<Value = Put> {
-    let condition = prop_oneof![Just(Condition::Always), Just(Condition::Absent)];
-    (key(), bytes(200), media(), deadline(), condition).prop_map(
+    (key(), bytes(200), media(), deadline(), condition()).prop_map(
         |(key, value, media, expires_at, condition)| Put {
             key,
             value,
@@ -80,8 +82,84 @@ fn put() -> impl Strategy<Value = Put> {
     )
 }
 
+fn versions() -> impl Strategy<Value = Versions> {
+    vec(version(), 0..5).prop_map(|versions| Versions::new(versions).unwrap())
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    let first = prop_oneof![
+        Just(Demand::Nothing),
+        versions().prop_map(Demand::OneOf),
+        any::<u64>().prop_map(Demand::NotAfter),
+    ];
+    let second = prop_oneof![
+        Just(Demand::Nothing),
+        Just(Demand::Absent),
+        versions().prop_map(Demand::NoneOf),
+    ];
+    (first, second).prop_map(|(first, second)| Condition::both(first, second))
+}
+
+fn gives() -> impl Strategy<Value = Gives> {
+    prop_oneof![Just(Gives::Nothing), Just(Gives::Entry)]
+}
+
+fn increment() -> impl Strategy<Value = Command> {
+    (key(), any::<[i64; 4]>(), deadline(), condition()).prop_map(
+        |(key, [by, initial, min, max], expires_at, condition)| {
+            Increment { key, by, initial, min, max, expires_at, condition }.into()
+        },
+    )
+}
+
+fn append() -> impl Strategy<Value = Command> {
+    let sizes = (option::of(any::<u64>()), any::<u64>());
+    (put(), sizes, condition()).prop_map(|(put, (at, bytes_max), condition)| {
+        let Put { key, value, media, expires_at, .. } = put;
+        Append { key, value, at, media, expires_at, bytes_max, condition }.into()
+    })
+}
+
+fn touch() -> impl Strategy<Value = Command> {
+    let only = prop_oneof![Just(EndIs::Any), Just(EndIs::Later)];
+    (key(), deadline(), only, condition(), gives()).prop_map(
+        |(key, expires_at, only, condition, gives)| {
+            Touch { key, expires_at, only, condition, gives }.into()
+        },
+    )
+}
+
+fn patch() -> impl Strategy<Value = Command> {
+    let form = prop_oneof![Just(PatchForm::Merge), Just(PatchForm::Operations)];
+    (key(), bytes(100), form, any::<u64>(), condition()).prop_map(
+        |(key, patch, form, bytes_max, condition)| {
+            Patch { key, patch, form, bytes_max, condition }.into()
+        },
+    )
+}
+
+fn swap() -> impl Strategy<Value = Command> {
+    let end = prop_oneof![Just(End::Kept), deadline().prop_map(End::At)];
+    (put(), end, condition(), gives()).prop_map(|(put, end, condition, gives)| {
+        let Put { key, value, media, .. } = put;
+        Swap { key, value, media, end, condition, gives }.into()
+    })
+}
+
 fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
+        increment(),
+        append(),
+        touch(),
+        patch(),
+        swap(),
+        (key(), condition(), gives()).prop_map(|(key, condition, gives)| Take {
+            key,
+            condition,
+            gives
+        }
+        .into()),
+        (key(), any::<u64>()).prop_map(|(key, bytes_max)| Find { key, bytes_max }.into()),
         key().prop_map(|key| Get { key }.into()),
         put().prop_map(Command::Put),
         key().prop_map(|key| Delete { key }.into()),
@@ -106,8 +184,19 @@ fn refusal() -> impl Strategy<Value = Refusal> {
     ]
 }
 
+fn changed() -> impl Strategy<Value = Changed> {
+    prop_oneof![
+        (version(), any::<i64>()).prop_map(|(version, number)| Changed::Done { version, number }),
+        Just(Changed::Refused),
+        any::<i64>().prop_map(|sum| Changed::Unfit(Unfit::Bound(sum))),
+        "[a-zé]{0,300}".prop_map(|text| Changed::Unfit(Unfit::mismatch(&text))),
+    ]
+}
+
 fn reply() -> impl Strategy<Value = Reply> {
     prop_oneof![
+        changed().prop_map(Reply::Changed),
+        option::of(entry()).prop_map(|old| Reply::Swapped(old, Stored::Refused)),
         option::of(entry()).prop_map(Reply::Entry),
         any::<u64>().prop_map(|version| Reply::Stored(Stored::Replaced(Version(version)))),
         Just(Reply::Stored(Stored::TooLarge)),

@@ -2,8 +2,11 @@
 
 mod conditions;
 mod lifetime;
+mod media;
 mod native;
 mod range;
+mod select;
+mod update;
 
 use std::sync::Arc;
 
@@ -23,7 +26,7 @@ pub(super) fn has_conditions(path: &str) -> bool {
     path.starts_with("/v1/")
 }
 
-/// `/v1/{namespace}/{key…}`.
+/// `/v1/{namespace}` and `/v1/{namespace}/{key…}`.
 pub(super) fn routes(cache: &Cache) -> BoxedFilter<(Response,)> {
     let native = Arc::new(Native::new(cache.clone()));
     warp::path("v1")

@@ -18,7 +18,7 @@ pub(crate) struct Cursor<'a>(&'a [u8]);
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Directive<'a> {
     /// As it was written: its case does not matter.
-    name: &'a [u8],
+    pub(crate) name: &'a [u8],
     pub(crate) value: Option<Cow<'a, [u8]>>,
 }
 

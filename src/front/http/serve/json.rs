@@ -40,6 +40,9 @@ impl<'a> ValidJson<'a> {
 
     /// A value as JSON: as it is, or a text as a string; `None` for bytes that are neither.
     pub(crate) fn of_entry(entry: &'a Entry) -> Option<Self> {
+        if entry.media.coding().is_some() {
+            return None;
+        }
         let text = std::str::from_utf8(&entry.value).ok()?;
         let as_it_is = match &entry.media {
             // It was checked before it was kept.

@@ -1,6 +1,9 @@
-//! Conditions of a read, in the order of RFC 9110, 13.2.2.
+//! Conditions of reads and writes, in the order of RFC 9110, 13.2.2.
+//!
+//! Those of a read are judged here, once the value is there. Those of a write are handed on, and the
+//! shard's writer judges them together with the write.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use hyper::StatusCode;
 use hyper::header::{
@@ -8,9 +11,12 @@ use hyper::header::{
     IF_UNMODIFIED_SINCE,
 };
 
+use crate::command::{Condition, Demand, Versions};
+use crate::entry::Version;
 use crate::front::http::serve::{
     Cursor, EntityTag, EntityTags, Refusal, conditions, entity_tags, only,
 };
+use crate::limits::CONDITION_VERSIONS_MAX;
 
 /// What must hold for a value to be sent, and for a part of it.
 #[derive(Debug, Default)]
@@ -89,6 +95,59 @@ impl<'a> Conditions<'a> {
             Some(tag) => tag.is_some_and(|tag| tag.is_strongly(etag.as_bytes())),
         }
     }
+}
+
+/// The condition in the fields of a write.
+///
+/// # Errors
+///
+/// 400 for a field that is malformed or names too many versions, 501 for one that nobody knows. Those of
+/// reads alone are passed over, whatever they stand in (RFC 9110, 13.1.3 and 13.1.5).
+pub(super) fn of_write(headers: &HeaderMap) -> Result<Condition, Refusal> {
+    for name in conditions(headers) {
+        let known = [IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, IF_MODIFIED_SINCE, IF_RANGE];
+        if !known.contains(name) {
+            return Err(Refusal::not_yet(name));
+        }
+    }
+    let first = match (tags(headers, &IF_MATCH)?, date(headers, &IF_UNMODIFIED_SINCE)) {
+        (Some(EntityTags::Any), _) => Demand::There,
+        (Some(EntityTags::These(tags)), _) => {
+            Demand::OneOf(versions(tags.iter().filter(|tag| !tag.is_weak), &IF_MATCH)?)
+        }
+        (None, Some(date)) => Demand::NotAfter(seconds(date)),
+        (None, None) => Demand::Nothing,
+    };
+    let second = match tags(headers, &IF_NONE_MATCH)? {
+        Some(EntityTags::Any) => Demand::Absent,
+        Some(EntityTags::These(tags)) => Demand::NoneOf(versions(tags.iter(), &IF_NONE_MATCH)?),
+        None => Demand::Nothing,
+    };
+    Ok(Condition::both(first, second))
+}
+
+/// The versions that entity tags name; one that is not ours names none.
+fn versions<'a>(
+    tags: impl Iterator<Item = &'a EntityTag<'a>>,
+    name: &HeaderName,
+) -> Result<Versions, Refusal> {
+    Versions::new(tags.filter_map(|tag| version_of(tag.opaque)).collect()).ok_or_else(|| {
+        let max = CONDITION_VERSIONS_MAX;
+        Refusal::bad_request(format!("the header {name} is too long; allowed: {max} etags"))
+    })
+}
+
+/// The version that an entity tag with its quotes is; `None` for what is none of ours.
+pub(super) fn version_of(etag: &[u8]) -> Option<Version> {
+    let digits = etag.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let text = std::str::from_utf8(digits).ok()?;
+    let version = Version(u64::from_str_radix(text, 16).ok()?);
+    // There is one way to write it.
+    (version.to_string() == text).then_some(version)
+}
+
+fn seconds(date: SystemTime) -> u64 {
+    date.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
 
 fn tags<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<EntityTags<'a>>, Refusal> {
@@ -172,6 +231,42 @@ mod tests {
         assert_eq!(judged(&[("if-none-match", "\"b\""), ("if-modified-since", LATER)]), 200);
         assert_eq!(judged(&[("if-match", "\"b\""), ("if-none-match", "\"a\"")]), 412);
         assert_eq!(judged(&[("if-match", "\"a\""), ("if-none-match", "\"a\"")]), 304);
+    }
+
+    #[test]
+    fn what_a_write_demands_is_read_from_its_fields() {
+        let read = |conditions: &[(&'static str, &'static str)]| {
+            of_write(&fields(conditions)).map_err(|refusal| refusal.status.as_u16())
+        };
+        let seven = Versions::new(vec![Version(7)]).unwrap();
+        let none = Versions::default();
+        let (absent, date) = (Demand::Absent, Demand::NotAfter(784_111_777));
+        let first = |demand| Ok(Condition::both(demand, Demand::Nothing));
+        let second = |demand| Ok(Condition::both(Demand::Nothing, demand));
+        for (name, value, expected) in [
+            ("if-match", "*", Ok(Condition::Present)),
+            ("if-match", "\"0000000000000007\"", Ok(Condition::Version(Version(7)))),
+            ("if-match", "\"0000000000000007\", \"x\"", Ok(Condition::Version(Version(7)))),
+            ("if-match", "W/\"0000000000000007\"", first(Demand::OneOf(none.clone()))),
+            ("if-match", "\"7\"", first(Demand::OneOf(none.clone()))),
+            ("if-match", "\"00000000000000AB\"", first(Demand::OneOf(none.clone()))),
+            ("if-match", "7", Err(400)),
+            ("if-none-match", "*", Ok(Condition::Absent)),
+            ("if-none-match", "W/\"0000000000000007\"", second(Demand::NoneOf(seven.clone()))),
+            ("if-none-match", "", Err(400)),
+            ("if-unmodified-since", THEN, first(date)),
+            ("if-unmodified-since", "yesterday", Ok(Condition::Always)),
+            ("if-modified-since", THEN, Ok(Condition::Always)),
+            ("if-range", THEN, Ok(Condition::Always)),
+            ("if-what-comes-next", "*", Err(501)),
+        ] {
+            assert_eq!(read(&[(name, value)]), expected, "{name}: {value}");
+        }
+        let both = [("if-match", "*"), ("if-unmodified-since", THEN), ("if-none-match", "*")];
+        assert_eq!(read(&both), Ok(Condition::Both(Demand::There, absent)));
+        let many = "\"0000000000000007\",".repeat(CONDITION_VERSIONS_MAX + 1);
+        let headers = HeaderMap::from_iter([(IF_MATCH, HeaderValue::try_from(many).unwrap())]);
+        assert_eq!(of_write(&headers).unwrap_err().status, StatusCode::BAD_REQUEST);
     }
 
     #[test]

@@ -6,26 +6,41 @@ use hyper::header::{AGE, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, LAST
 
 use crate::clock;
 use crate::entry::{Entry, Millis, Version};
-use crate::front::http::serve::{Directive, Malformed, Params, Refusal, directives};
+use crate::front::http::serve::{Directive, Malformed, Refusal, directives};
 use crate::limits::{HTTP_DATE_MAX, TTL_MAX};
 use crate::notation::{self, TIME_ALLOWED};
 
 /// A value without an end may be kept, and must be asked for each time: it may be replaced any time.
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
-/// How long a value is to live: what `ttl` says, else `Cache-Control: max-age`, else for ever.
+/// When a value is to end: after what the parameter `ttl` says, else `Cache-Control: max-age`, else
+/// never.
 ///
 /// # Errors
 ///
 /// 400 for a time that is none, and for a `Cache-Control` that is malformed: it might be a limit, and
 /// nothing is kept for ever by mistake.
-pub(super) fn asked(params: Params<'_>, headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
-    let [ttl] = params.pick(["ttl"])?;
+pub(super) fn end_of(ttl: Option<&str>, headers: &HeaderMap) -> Result<Option<Millis>, Refusal> {
+    Ok(asked(ttl, headers)?.map(|ttl| clock::now().after(ttl)))
+}
+
+fn asked(ttl: Option<&str>, headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
     let max_age = max_age(headers)?;
-    let Some(ttl) = ttl else { return Ok(max_age) };
+    match ttl {
+        Some(ttl) => of_text(ttl).map(Some),
+        None => Ok(max_age),
+    }
+}
+
+/// A time to live as a parameter has it.
+///
+/// # Errors
+///
+/// 400 for a time that is none.
+pub(super) fn of_text(ttl: &str) -> Result<Duration, Refusal> {
     let allowed = format!("{TIME_ALLOWED}, from 1ms to");
-    let wrong = || wrong("ttl", &ttl, &allowed);
-    notation::time(&ttl).filter(is_allowed).map(Some).ok_or_else(wrong)
+    let wrong = || wrong("ttl", ttl, &allowed);
+    notation::time(ttl).filter(is_allowed).ok_or_else(wrong)
 }
 
 /// `max-age`, in seconds (RFC 9111, 5.2.2.1).
@@ -110,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    fn ttl(query: &str, fields: &[&str]) -> Result<Option<u64>, String> {
+    fn ttl(ttl: Option<&str>, fields: &[&str]) -> Result<Option<u64>, String> {
         let fields = fields
             .iter()
             .map(|field| (CACHE_CONTROL, HeaderValue::from_bytes(field.as_bytes()).unwrap()));
@@ -118,7 +133,7 @@ mod tests {
         fields.for_each(|(name, value)| {
             headers.append(name, value);
         });
-        let asked = asked(Params::new(query), &headers).map_err(|refusal| refusal.message)?;
+        let asked = asked(ttl, &headers).map_err(|refusal| refusal.message)?;
         Ok(asked.map(|ttl| u64::try_from(ttl.as_millis()).unwrap()))
     }
 
@@ -127,11 +142,11 @@ mod tests {
         for field in
             ["max-age=30", "Max-Age=\"30\"", "public,max-age=30", "x=\"a, max-age=5\", max-age=30"]
         {
-            assert_eq!(ttl("", &[field]), Ok(Some(30_000)), "{field}");
+            assert_eq!(ttl(None, &[field]), Ok(Some(30_000)), "{field}");
         }
-        assert_eq!(ttl("", &["public", "max-age=30"]), Ok(Some(30_000)));
+        assert_eq!(ttl(None, &["public", "max-age=30"]), Ok(Some(30_000)));
         for field in ["", "public", "x=\"a, max-age=5\"", "no-cache", "max-stale=3"] {
-            assert_eq!(ttl("", &[field]), Ok(None), "{field}");
+            assert_eq!(ttl(None, &[field]), Ok(None), "{field}");
         }
     }
 
@@ -157,21 +172,20 @@ mod tests {
             "max-age:30",
             "s-maxage=30",
         ] {
-            let message = ttl("", &[field]).unwrap_err();
+            let message = ttl(None, &[field]).unwrap_err();
             assert!(message.contains("allowed:"), "{field}: {message}");
-            assert!(ttl("ttl=30s", &[field]).is_err(), "{field}");
+            assert!(ttl(Some("30s"), &[field]).is_err(), "{field}");
         }
         assert_eq!(
-            ttl("", &["max-age=5m"]).unwrap_err(),
+            ttl(None, &["max-age=5m"]).unwrap_err(),
             "max-age is 5m; allowed: seconds, from 1 to 315360000"
         );
-        assert!(ttl("ttl=soon", &[]).unwrap_err().starts_with("ttl is soon; allowed: 1500ms"));
+        assert!(ttl(Some("soon"), &[]).unwrap_err().starts_with("ttl is soon; allowed: 1500ms"));
     }
 
     #[test]
     fn a_ttl_in_the_query_counts_more_than_one_in_a_field() {
-        assert_eq!(ttl("ttl=1500ms", &["max-age=30"]), Ok(Some(1_500)));
-        assert_eq!(ttl("tll=5s", &[]).unwrap_err(), "parameter tll is unknown; allowed: ttl");
+        assert_eq!(ttl(Some("1500ms"), &["max-age=30"]), Ok(Some(1_500)));
     }
 
     #[test]
@@ -202,7 +216,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_field_and_no_query_makes_the_parser_panic(query in "[ -~]{0,40}", field in "[ -~]{0,60}") {
-            let _ = ttl(&query, &[&field]);
+            let _ = ttl(Some(&query), &[&field]);
         }
 
         #[test]
@@ -210,7 +224,7 @@ mod tests {
             prop_assume!(!field.contains("max-agea") && !field.starts_with("a=\""));
             let is_named = |at: usize| field[at..].bytes().next().is_none_or(|b| !b.is_ascii_alphanumeric());
             if field.find("max-age").is_some_and(|at| is_named(at + 7)) {
-                prop_assert_ne!(ttl("", &[&field]), Ok(None), "{}", field);
+                prop_assert_ne!(ttl(None, &[&field]), Ok(None), "{}", field);
             }
         }
     }

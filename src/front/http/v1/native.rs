@@ -1,55 +1,55 @@
 //! The native API: any bytes under `/v1/{namespace}/{key…}`, with a media type and a time to live.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
 use hyper::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_RANGE, LOCATION, RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderName,
+    HeaderValue, LOCATION, RANGE,
 };
 use hyper::{Method, StatusCode};
 use percent_encoding::{CONTROLS, percent_decode_str, utf8_percent_encode};
 use warp::reply::Response;
 
-use super::conditions::{Conditions, Verdict};
+use super::conditions::{Conditions, Verdict, of_write};
 use super::lifetime;
+use super::media::{self, media_of};
 use super::range::{Range, Ranged};
+use super::select::Selection;
+use super::update::written;
 use crate::cache::Cache;
 use crate::clock;
-use crate::command::{Command, Condition, Delete, Put, Reply, Stored};
-use crate::entry::{Key, MediaType, NameError, Namespace};
+use crate::command::{Changed, Command, Condition, Delete, Gives, Put, Reply, Stored, Take};
+use crate::entry::{Key, NameError, Namespace};
 use crate::front::http::serve::{
     Kept, NO_STORE, Params, Parts, Refusal, Value, conditions, find, only, raw_json, read,
 };
-use crate::limits::MEDIA_TYPE_BYTES_MAX;
 
-const NODE: HeaderName = HeaderName::from_static("smache-node");
+pub(super) const NODE: HeaderName = HeaderName::from_static("smache-node");
 
-const METHODS: &str = "GET, HEAD, PUT, DELETE";
+/// What is allowed of a key, and of a namespace.
+const METHODS: &str = "GET, HEAD, PUT, PATCH, POST, DELETE";
+const NAMESPACE_METHODS: &str = "DELETE";
 
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 
 /// Headers that change what a write means, and come with a later version: to pass over them would
-/// do something else than was asked. So do conditions.
-const NOT_YET: [HeaderName; 4] = [
-    CONTENT_ENCODING,
-    CONTENT_RANGE,
-    HeaderName::from_static("cache-tag"),
-    HeaderName::from_static("smache-lease"),
-];
+/// do something else than was asked.
+const NOT_YET: [HeaderName; 3] =
+    [CONTENT_RANGE, HeaderName::from_static("cache-tag"), HeaderName::from_static("smache-lease")];
 
 /// The API over one cache.
 pub(super) struct Native {
-    cache: Cache,
-    node: HeaderValue,
+    pub(super) cache: Cache,
+    pub(super) node: HeaderValue,
 }
 
-/// What a client says a value is.
-enum Called {
-    Json,
-    Other(MediaType),
+/// What a path names.
+#[derive(Debug, PartialEq, Eq)]
+enum Target {
+    Namespace(Namespace),
+    Key(Key),
 }
 
 impl Native {
@@ -59,7 +59,7 @@ impl Native {
         Self { node: node.unwrap_or(HeaderValue::from_static("")), cache }
     }
 
-    /// `/v1/{namespace}/{key…}`, of which `path` is what is behind `/v1/`.
+    /// `/v1/{namespace}` and `/v1/{namespace}/{key…}`, of which `path` is what is behind `/v1/`.
     pub(super) async fn answer<S, B>(
         &self,
         path: &str,
@@ -73,58 +73,91 @@ impl Native {
         if path.is_empty() {
             return Err(Refusal::new(StatusCode::NOT_FOUND, "nothing is at /v1 alone"));
         }
-        let params = Params::new(&parts.query);
-        let (namespace, name) = names(path)?;
-        if name.is_empty() && parts.method == Method::DELETE {
-            refuse_not_yet(headers)?;
-            return self.delete_many(&namespace, params).await;
+        match target(path)? {
+            Target::Key(key) => self.answer_key(key, path, headers, parts).await,
+            Target::Namespace(namespace) => self.answer_namespace(&namespace, headers, parts).await,
         }
-        let key = Key::in_namespace(namespace, name).map_err(wrong_name)?;
+    }
+
+    async fn answer_key<S, B>(
+        &self,
+        key: Key,
+        path: &str,
+        headers: &HeaderMap,
+        parts: Parts<S>,
+    ) -> Result<Response, Refusal>
+    where
+        S: Stream<Item = Result<B, warp::Error>> + Send,
+        B: Buf,
+    {
+        let params = Params::new(&parts.query);
+        let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+        if !is_read {
+            refuse_not_yet(headers)?;
+        }
         match parts.method {
             #[cfg(feature = "next-protocol")]
             Method::GET if params.single("peek")?.is_some() => {
                 params.only(&["peek"])?;
                 self.peek(key).await
             }
-            Method::GET | Method::HEAD => {
-                params.only(&[])?;
+            Method::GET | Method::HEAD
+                if params.single("select").is_ok_and(|one| one.is_none()) =>
+            {
+                params.only(&["select"])?;
                 // A part is of the answer to GET alone, and of two it is not known which is meant
                 // (RFC 9110, 14.2).
                 let part = match parts.method {
                     Method::GET => only(headers, &RANGE).unwrap_or_default(),
                     _ => None,
                 };
-                self.get(&key, &Conditions::read(headers)?, part).await
+                self.get(&key, headers, part).await
             }
-            Method::PUT => {
-                refuse_not_yet(headers)?;
-                let ttl = lifetime::asked(params, headers)?;
-                let media = media_of(headers)?;
-                let bytes_max = self.cache.value_bytes_max();
-                let body = read(parts.body, parts.content_length, bytes_max).await?;
-                let mut response = self.put(key, media.kept(body.bytes.clone()), ttl).await?;
-                if response.status() == StatusCode::CREATED {
-                    response.headers_mut().extend(location_of(path));
-                }
-                Ok(response)
+            Method::GET | Method::HEAD => {
+                params.only(&["select"])?;
+                self.select(&key, headers, &Selection::read(params)?).await
             }
+            Method::PUT => self.put(key, path, headers, parts).await,
+            Method::PATCH => Box::pin(self.patch(key, headers, parts)).await,
+            Method::POST => Box::pin(self.operate(key, headers, parts)).await,
             Method::DELETE => {
-                refuse_not_yet(headers)?;
                 params.only(&[])?;
-                self.delete(key).await
+                self.delete(key, of_write(headers)?).await
             }
             _ => Err(Refusal::method(METHODS)),
+        }
+    }
+
+    async fn answer_namespace<S, B>(
+        &self,
+        namespace: &Namespace,
+        headers: &HeaderMap,
+        parts: Parts<S>,
+    ) -> Result<Response, Refusal>
+    where
+        S: Stream<Item = Result<B, warp::Error>> + Send,
+        B: Buf,
+    {
+        match conditions(headers).next() {
+            Some(name) => return Err(Refusal::not_yet(name)),
+            None => refuse_not_yet(headers)?,
+        }
+        match parts.method {
+            Method::DELETE => self.delete_many(namespace, Params::new(&parts.query)).await,
+            _ => Err(Refusal::method(NAMESPACE_METHODS)),
         }
     }
 
     async fn get(
         &self,
         key: &Key,
-        conditions: &Conditions<'_>,
+        headers: &HeaderMap,
         part: Option<&HeaderValue>,
     ) -> Result<Response, Refusal> {
+        let conditions = Conditions::read(headers)?;
         let Some(found) = find(&self.cache, key).await? else { return Err(absent()) };
         let (now, entry) = (clock::now(), &found.entry);
+        media::acceptable(&entry.media, headers)?;
         let etag = lifetime::etag_of(entry.version);
         let verdict = conditions.judge(&etag, lifetime::modified(entry.version))?;
         let mut response = match verdict {
@@ -133,11 +166,35 @@ impl Native {
                 let part = part.filter(|_| conditions.allow_part_of(&etag));
                 let mut response = part_of(&found, part)?;
                 let headers = response.headers_mut();
-                headers.insert(CONTENT_TYPE, media_type(&entry.media));
+                media::tell(&entry.media, headers);
                 headers.insert(ACCEPT_RANGES, BYTES);
                 headers.extend(lifetime::last_modified(entry.version, now));
                 response
             }
+        };
+        let headers = response.headers_mut();
+        lifetime::tell(entry, now, headers);
+        headers.insert(ETAG, etag);
+        headers.insert(NODE, self.owner_of(key));
+        Ok(response)
+    }
+
+    /// `GET /v1/{namespace}/{key…}?select=…`.
+    async fn select(
+        &self,
+        key: &Key,
+        headers: &HeaderMap,
+        selection: &Selection,
+    ) -> Result<Response, Refusal> {
+        let conditions = Conditions::read(headers)?;
+        let Some(found) = find(&self.cache, key).await? else { return Err(absent()) };
+        let found = found.whole().await?;
+        let (now, entry) = (clock::now(), &found.entry);
+        let etag = lifetime::etag_of(entry.version);
+        let verdict = conditions.judge(&etag, lifetime::modified(entry.version))?;
+        let mut response = match verdict {
+            Verdict::NotModified => answer(StatusCode::NOT_MODIFIED, Bytes::new()),
+            Verdict::Send => raw_json(StatusCode::OK, selection.of(entry)?),
         };
         let headers = response.headers_mut();
         lifetime::tell(entry, now, headers);
@@ -156,40 +213,56 @@ impl Native {
             reply => return Err(Refusal::unexpected(&reply)),
         };
         let mut response = answer(StatusCode::OK, entry.value.clone());
-        response.headers_mut().insert(CONTENT_TYPE, media_type(&entry.media));
+        media::tell(&entry.media, response.headers_mut());
         lifetime::tell(&entry, clock::now(), response.headers_mut());
         response.headers_mut().insert(NODE, node);
         Ok(response)
     }
 
-    async fn put(
+    async fn put<S, B>(
         &self,
         key: Key,
-        Kept { value, media }: Kept,
-        ttl: Option<Duration>,
-    ) -> Result<Response, Refusal> {
-        let expires_at = ttl.map(|ttl| clock::now().after(ttl));
-        let put = Put { key, value, media, expires_at, condition: Condition::Always };
-        let node = self.owner_of(&put.key);
-        let (status, version) = match self.cache.run_one(Command::Put(put)).await? {
-            Reply::Stored(Stored::Created(version)) => (StatusCode::CREATED, version),
-            Reply::Stored(Stored::Replaced(version) | Stored::Unchanged(version)) => {
-                (StatusCode::NO_CONTENT, version)
+        path: &str,
+        headers: &HeaderMap,
+        parts: Parts<S>,
+    ) -> Result<Response, Refusal>
+    where
+        S: Stream<Item = Result<B, warp::Error>> + Send,
+        B: Buf,
+    {
+        let [ttl] = Params::new(&parts.query).pick(["ttl"])?;
+        let expires_at = lifetime::end_of(ttl.as_deref(), headers)?;
+        let (condition, called) = (of_write(headers)?, media_of(headers)?);
+        let bytes_max = self.cache.value_bytes_max();
+        let body = read(parts.body, parts.content_length, bytes_max).await?;
+        let Kept { value, media } = called.kept(body.bytes.clone());
+        let node = self.owner_of(&key);
+        let put = Put { key, value, media, expires_at, condition };
+        match self.cache.run_one(Command::Put(put)).await? {
+            Reply::Stored(Stored::Created(version)) => {
+                let mut response = written(StatusCode::CREATED, version, node);
+                response.headers_mut().extend(location_of(path));
+                Ok(response)
             }
-            Reply::Stored(Stored::TooLarge) => return Err(Refusal::too_large_for_shard()),
-            // Nothing else is a reply to a put without a condition.
-            reply => return Err(Refusal::unexpected(&reply)),
-        };
-        let mut response = done(status, node);
-        response.headers_mut().insert(ETAG, lifetime::etag_of(version));
-        Ok(response)
+            Reply::Stored(Stored::Replaced(version) | Stored::Unchanged(version)) => {
+                Ok(written(StatusCode::NO_CONTENT, version, node))
+            }
+            Reply::Stored(Stored::Refused) => Err(refused()),
+            Reply::Stored(Stored::TooLarge) => Err(Refusal::too_large_for_shard()),
+            reply => Err(Refusal::unexpected(&reply)),
+        }
     }
 
-    async fn delete(&self, key: Key) -> Result<Response, Refusal> {
+    async fn delete(&self, key: Key, condition: Condition) -> Result<Response, Refusal> {
         let node = self.owner_of(&key);
-        match self.cache.run_one(Delete { key }.into()).await? {
+        let command = match condition {
+            Condition::Always => Delete { key }.into(),
+            condition => Command::from(Take { key, condition, gives: Gives::Nothing }),
+        };
+        match self.cache.run_one(command).await? {
             Reply::Flag(true) => Ok(done(StatusCode::NO_CONTENT, node)),
             Reply::Flag(false) => Err(absent()),
+            Reply::Changed(Changed::Refused) => Err(refused()),
             reply => Err(Refusal::unexpected(&reply)),
         }
     }
@@ -214,19 +287,22 @@ impl Native {
     }
 
     /// The node that owns a key.
-    fn owner_of(&self, key: &Key) -> HeaderValue {
+    pub(super) fn owner_of(&self, key: &Key) -> HeaderValue {
         let other = self.cache.other_owner(key);
         let other = other.and_then(|other| HeaderValue::from_str(other.as_str()).ok());
         other.unwrap_or_else(|| self.node.clone())
     }
 }
 
-/// The namespace and the key that a path names: what is before its first slash, and the rest,
-/// percent-decoded, slashes included. `serve` has taken back what needs no escape.
-fn names(path: &str) -> Result<(Namespace, Vec<u8>), Refusal> {
-    let (namespace, key) = path.split_once('/').unwrap_or((path, ""));
+/// What a path names: the namespace that it is or that is before its first slash, and the key that is
+/// the rest, percent-decoded, slashes included. `serve` has taken back what needs no escape.
+fn target(path: &str) -> Result<Target, Refusal> {
+    let Some((namespace, key)) = path.split_once('/') else {
+        return Namespace::new(path).map(Target::Namespace).map_err(wrong_name);
+    };
     let namespace = Namespace::new(namespace).map_err(wrong_name)?;
-    Ok((namespace, percent_decode_str(key).collect()))
+    let key: Vec<u8> = percent_decode_str(key).collect();
+    Key::in_namespace(namespace, key).map(Target::Key).map_err(wrong_name)
 }
 
 /// Where a value is that was created: at the target it was put to.
@@ -235,19 +311,22 @@ fn location_of(path: &str) -> Option<(HeaderName, HeaderValue)> {
     HeaderValue::try_from(format!("/v1/{path}")).ok().map(|path| (LOCATION, path))
 }
 
-fn wrong_name(reason: NameError) -> Refusal {
+pub(super) fn wrong_name(reason: NameError) -> Refusal {
     Refusal::bad_request(reason.to_string())
 }
 
-fn absent() -> Refusal {
+pub(super) fn absent() -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, "key is absent")
 }
 
+/// A write whose condition did not hold.
+pub(super) fn refused() -> Refusal {
+    let message = "the condition does not hold for what is there; nothing changed";
+    Refusal::new(StatusCode::PRECONDITION_FAILED, message)
+}
+
 fn refuse_not_yet(headers: &HeaderMap) -> Result<(), Refusal> {
-    // Those two are of reads alone, whatever they stand in (RFC 9110, 13.1.3 and 13.1.5).
-    let of_reads = [IF_MODIFIED_SINCE, IF_RANGE];
-    let condition = conditions(headers).find(|name| !of_reads.contains(name));
-    match NOT_YET.iter().find(|name| headers.contains_key(*name)).or(condition) {
+    match NOT_YET.iter().find(|name| headers.contains_key(*name)) {
         Some(name) => Err(Refusal::not_yet(name)),
         None => Ok(()),
     }
@@ -289,88 +368,32 @@ fn answer(status: StatusCode, value: Bytes) -> Response {
 }
 
 /// A write was done, by `node`.
-fn done(status: StatusCode, node: HeaderValue) -> Response {
+pub(super) fn done(status: StatusCode, node: HeaderValue) -> Response {
     let mut response = answer(status, Bytes::new());
     response.headers_mut().insert(NODE, node);
     response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     response
 }
 
-fn media_type(media: &MediaType) -> HeaderValue {
-    match media {
-        MediaType::Bytes => HeaderValue::from_static("application/octet-stream"),
-        MediaType::Json => HeaderValue::from_static("application/json"),
-        MediaType::Text => HeaderValue::from_static("text/plain; charset=utf-8"),
-        // It was a header when it came.
-        MediaType::Other(text) => HeaderValue::from_maybe_shared(text.clone())
-            .unwrap_or(HeaderValue::from_static("application/octet-stream")),
-    }
-}
-
-/// The media type a client gives, which its value may not be of.
-fn media_of(headers: &HeaderMap) -> Result<Called, Refusal> {
-    let Some(value) = only(headers, &CONTENT_TYPE)? else {
-        return Ok(Called::Other(MediaType::Bytes));
-    };
-    if value.is_empty() || MEDIA_TYPE_BYTES_MAX < value.len() || value.to_str().is_err() {
-        return Err(Refusal::bad_request(format!(
-            "the header content-type is wrong; allowed: 1 to {MEDIA_TYPE_BYTES_MAX} ASCII characters"
-        )));
-    }
-    Ok(match value.as_bytes() {
-        b"application/octet-stream" => Called::Other(MediaType::Bytes),
-        b"application/json" => Called::Json,
-        b"text/plain; charset=utf-8" => Called::Other(MediaType::Text),
-        other => Called::Other(MediaType::Other(Bytes::copy_from_slice(other))),
-    })
-}
-
-impl Called {
-    fn kept(self, value: Bytes) -> Kept {
-        match self {
-            Self::Json => Kept::called_json(value),
-            Self::Other(media) => Kept { value, media },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH};
     use proptest::prelude::*;
 
     use super::*;
 
     #[test]
-    fn a_path_is_a_namespace_and_a_key_that_is_decoded_to_the_byte() {
-        let key = |path| {
-            names(path)
-                .map(|(namespace, key)| (namespace.as_bytes().to_vec(), key))
-                .map_err(|r| r.status)
+    fn a_path_is_a_namespace_or_also_a_key_that_is_decoded_to_the_byte() {
+        let key = |path| target(path).map_err(|refusal| refusal.status);
+        let named = |namespace: &str, key: &[u8]| {
+            let namespace = Namespace::new(namespace).unwrap();
+            Ok(Target::Key(Key::in_namespace(namespace, key.to_vec()).unwrap()))
         };
-        let named = |namespace: &str, key: &[u8]| Ok((namespace.into(), key.to_vec()));
         assert_eq!(key("site/a/b%2Fc%20d+e%ff"), named("site", b"a/b/c d+e\xff"));
-        assert_eq!(key("default/a//b/"), named("", b"a//b/"));
-        assert_eq!(key("default"), named("", b""));
-        for path in ["/a", "no%20spaces/a", "./a", "../a", "a%2Fb/c", "*/a"] {
+        assert_eq!(key("default/a//b/"), named("default", b"a//b/"));
+        assert_eq!(key("default"), Ok(Target::Namespace(Namespace::default())));
+        for path in ["/a", "no%20spaces/a", "./a", "../a", "a%2Fb/c", "*/a", "a/", "no%20"] {
             assert_eq!(key(path), Err(StatusCode::BAD_REQUEST), "{path}");
-        }
-    }
-
-    #[test]
-    fn conditions_of_reads_are_passed_over_in_writes_and_others_are_refused() {
-        for (name, is_refused) in [
-            ("if-match", true),
-            ("if-none-match", true),
-            ("if-unmodified-since", true),
-            ("if-what-comes-next", true),
-            ("content-range", true),
-            ("if-modified-since", false),
-            ("if-range", false),
-            ("content-type", false),
-        ] {
-            let name = HeaderName::from_static(name);
-            let headers = HeaderMap::from_iter([(name.clone(), HeaderValue::from_static("*"))]);
-            assert_eq!(refuse_not_yet(&headers).is_err(), is_refused, "{name}");
         }
     }
 
@@ -378,8 +401,12 @@ mod tests {
         #[test]
         fn no_header_and_no_path_makes_the_parsers_panic(text in "[ -~]{0,60}") {
             let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_str(&text).unwrap());
-            let _ = (media_of(&headers), names(&text));
+            for name in [CONTENT_TYPE, CONTENT_ENCODING, ACCEPT_ENCODING, IF_MATCH] {
+                headers.insert(name, HeaderValue::from_str(&text).unwrap());
+            }
+            let coded = crate::entry::MediaType::Text.coded(b"gzip");
+            let _ = media::acceptable(&coded, &headers);
+            let _ = (media_of(&headers).is_ok(), of_write(&headers), target(&text));
         }
     }
 }

@@ -1,0 +1,31 @@
+//! `Swap`.
+
+use super::Apply;
+use crate::command::{End, Gives, Reply, Stored, Swap};
+use crate::shard::message::{Turn, Undone};
+use crate::table::NewEntry;
+
+impl Apply for Swap {
+    fn apply(&self, turn: &mut Turn<'_>) -> Result<Reply, Undone> {
+        let Self { key, value, media, end, condition, gives } = self;
+        let old = turn.writer.get(key, turn.now);
+        let stored = match condition.holds(old.as_ref().map(|entry| entry.version)) {
+            false => Stored::Refused,
+            true => {
+                let expires_at = match end {
+                    End::At(end) => *end,
+                    End::Kept => old.as_ref().and_then(|entry| entry.expires_at),
+                };
+                turn.put(key, &NewEntry { media, expires_at, ..NewEntry::of(value) })
+            }
+        };
+        let given = match gives {
+            Gives::Entry => {
+                turn.counts.looked(old.is_some());
+                old
+            }
+            Gives::Nothing => None,
+        };
+        Ok(Reply::Swapped(given, stored))
+    }
+}
