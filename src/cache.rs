@@ -4,6 +4,7 @@
 //! replies into bytes and name nothing behind this.
 
 mod figures;
+mod listing;
 mod status;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ pub use crate::peer::Chaos;
 pub use crate::supervision::{CrashError, Tree};
 pub use crate::table::Found;
 pub use figures::{ClusterFigures, Figures};
+pub use listing::{Listed, Walk};
 pub use status::{
     ClusterStatus, Explanation, MemberState, MemberStatus, MemoryStatus, NodeState, PeerStatus,
     RequestStatus, ShardStatus, Status,

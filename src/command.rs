@@ -12,6 +12,7 @@ mod delete_many;
 mod find;
 mod get;
 mod increment;
+mod list_keys;
 mod next_id;
 mod patch;
 #[cfg(feature = "next-protocol")]
@@ -34,6 +35,7 @@ pub use delete_many::{DeleteMany, NotOneSlot};
 pub use find::Find;
 pub use get::Get;
 pub use increment::Increment;
+pub use list_keys::{ListKeys, Page, Wants};
 pub use next_id::NextId;
 pub use patch::{Patch, PatchForm};
 #[cfg(feature = "next-protocol")]
@@ -99,6 +101,8 @@ pub enum Scope<'a> {
     Key(&'a Key, Access),
     /// The owner of these keys, all at once or not at all. They are of one slot.
     Slot(&'a [Key], Access),
+    /// The owner of this slot, which has to have all of it.
+    Whole(Slot, Access),
     /// Every node, each for itself.
     EveryNode(Access),
     /// The node that is asked.
@@ -132,6 +136,7 @@ macro_rules! with_verbs {
             Patch
             Swap
             Find
+            ListKeys
             #[cfg(feature = "next-protocol")]
             Peek
         }
@@ -253,10 +258,15 @@ impl Command {
         self.is_read() || self.gives() == Gives::Entry
     }
 
-    /// The slot of its keys; `None` if it is about none.
+    /// The slot it is about; `None` if it is about none.
     #[must_use]
     pub fn slot(&self) -> Option<Slot> {
-        self.keys().first().map(Key::slot)
+        match self.scope() {
+            Scope::Key(key, _) => Some(key.slot()),
+            Scope::Slot(keys, _) => keys.first().map(Key::slot),
+            Scope::Whole(slot, _) => Some(slot),
+            Scope::EveryNode(_) | Scope::Here(_) => None,
+        }
     }
 
     /// The keys it is about, all of one slot.
@@ -265,7 +275,7 @@ impl Command {
         match self.scope() {
             Scope::Key(key, _) => std::slice::from_ref(key),
             Scope::Slot(keys, _) => keys,
-            Scope::EveryNode(_) | Scope::Here(_) => &[],
+            Scope::Whole(..) | Scope::EveryNode(_) | Scope::Here(_) => &[],
         }
     }
 }
@@ -276,6 +286,7 @@ impl Scope<'_> {
     pub fn access(&self) -> Access {
         let (Self::Key(_, access)
         | Self::Slot(_, access)
+        | Self::Whole(_, access)
         | Self::EveryNode(access)
         | Self::Here(access)) = self;
         *access

@@ -208,6 +208,44 @@ pub const TOMBSTONE_TTL: Duration = Duration::from_secs(60);
 /// Commands in one call of the facade.
 pub const BATCH_COMMANDS_MAX: usize = 10_000;
 
+/// Bytes that an element of a batch may have besides twice its largest value, which base64 or escapes
+/// make of it: its key, and what is said of both.
+pub const BATCH_ELEMENT_BYTES_MORE: usize = 256 * 1024;
+
+/// Operations of a batch that are done together.
+pub const BATCH_WINDOW_COMMANDS: usize = 1_024;
+
+/// Bytes of keys and values that are done together, but for the last of them.
+pub const BATCH_WINDOW_BYTES: usize = 256 * 1024;
+
+/// Small values that are read together.
+pub const BATCH_WINDOW_READS: usize = 128;
+
+/// Bytes of answers from which on a batch waits for its client to read them. As many as those to the most
+/// writes there are in one: who sends all of it before it reads is answered.
+pub const BATCH_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+/// Batches under way at a time, of the whole process.
+pub const BATCHES_MAX: usize = 8;
+
+/// Keys in one reply to who walks over them.
+pub const LIST_KEYS_MAX: usize = 1_024;
+
+/// Buckets that one step of such a walk looks at: about a millisecond.
+pub const LIST_STEP_BUCKETS_MAX: usize = 2_048;
+
+/// Bytes of keys that it finds, but for those of the last bucket.
+pub const LIST_STEP_BYTES_MAX: usize = 256 * 1024;
+
+/// How long keys are looked for until what was found is given, if that is fewer than were wanted.
+pub const LIST_TIME: Duration = Duration::from_millis(500);
+
+/// Keys in a page, if nothing else is asked for.
+pub const HTTP_LIST_KEYS: usize = 1_000;
+
+/// Keys in a page at most.
+pub const HTTP_LIST_KEYS_MAX: usize = 10_000;
+
 /// Keys that are deleted together.
 pub const DELETE_KEYS_MAX: usize = 1_024;
 
@@ -260,6 +298,20 @@ const _: () = assert!(IDS_ANSWER_TIMEOUT.as_millis() < IDS_PATIENCE.as_millis())
 const _: () = assert!(
     DEAD_AFTER_REFUSED.as_millis() + 2 * MEMBER_TICK.as_millis() < IDS_PATIENCE.as_millis()
 );
+// The answer to a write takes no more than this.
+const _: () = assert!(BATCH_COMMANDS_MAX * 100 <= BATCH_ANSWER_BYTES_MAX);
+// A window is one call.
+const _: () = assert!(BATCH_WINDOW_COMMANDS <= BATCH_COMMANDS_MAX);
+// What batches hold at a time, values of a mebibyte in their elements: read, asked for, and answered.
+const _: () = assert!(
+    BATCHES_MAX
+        * (BATCH_WINDOW_READS * HTTP_ANSWER_BYTES_SMALL
+            + BATCH_WINDOW_BYTES
+            + BATCH_ANSWER_BYTES_MAX)
+        <= 32 * 1024 * 1024
+);
+// A page of the longest keys fits into a frame, with those of a bucket more.
+const _: () = assert!(LIST_STEP_BYTES_MAX + 64 * KEY_BYTES_MAX < PEER_FRAME_BYTES_MAX);
 // A batch must fit into the queue, or it could never be admitted.
 const _: () = assert!(SHARD_BATCH_MAX <= SHARD_IN_FLIGHT_MAX);
 // A full queue must drain within the time one caller waits, at the very slow 100 us a write.
@@ -822,6 +874,12 @@ pub const CLIENT_ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Largest answer a client command reads, in bytes: the largest value and what is around it.
 pub const CLIENT_ANSWER_BYTES_MAX: usize = VALUE_BYTES_CEILING + 1024 * 1024;
+
+/// Operations that `smache batch` sends in one request.
+pub const CLIENT_BATCH_OPERATIONS: usize = 1_000;
+
+/// Bytes of operations in one request of it, but for the first.
+pub const CLIENT_BATCH_BYTES: usize = 1024 * 1024;
 
 /// Most of a node's error message that is shown, in characters: it has to fit on one line.
 pub const CLIENT_MESSAGE_CHARS_MAX: usize = 300;

@@ -5,7 +5,8 @@ use std::io::{ErrorKind, Write, stderr, stdout};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use smache::client;
 use smache::clock;
 use smache::config::{self, Changes, Config, Effective, Flags};
@@ -58,6 +59,11 @@ enum Verb {
         #[arg(long)]
         example: bool,
     },
+    /// Print what has a shell complete what is typed
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
     #[command(flatten)]
     Client(client::Command),
 }
@@ -74,6 +80,7 @@ fn main() -> ExitCode {
         Verb::Config { flags, json, .. } => {
             with_config(&flags, |config, settings| print(&config.warnings, &settings, json))
         }
+        Verb::Completions { shell } => complete(shell),
         Verb::Client(command) => ask(command),
     }
 }
@@ -148,6 +155,15 @@ fn set_wrong_clock() -> anyhow::Result<()> {
     let millis = millis.parse().with_context(|| format!("{WRONG_CLOCK} = {millis:?}"))?;
     clock::begin_wrong_by(millis);
     Ok(())
+}
+
+fn complete(shell: Shell) -> ExitCode {
+    let mut script = vec![];
+    clap_complete::generate(shell, &mut Line::command(), "smache", &mut script);
+    match stdout().lock().write_all(&script) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => fail(&format!("cannot print: {failed}"), 1),
+    }
 }
 
 fn ask(command: client::Command) -> ExitCode {

@@ -169,6 +169,7 @@ impl Router {
         let (slot, access) = match command.scope() {
             Scope::Key(key, access) => (key.slot(), access),
             Scope::Slot([key, ..], access) => (key.slot(), access),
+            Scope::Whole(slot, access) => (slot, access),
             Scope::Slot([], _) | Scope::EveryNode(_) | Scope::Here(_) => {
                 return Box::pin(self.run_wide(&command, Hop::First, now)).await;
             }

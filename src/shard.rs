@@ -138,8 +138,8 @@ impl Shard {
     #[inline]
     #[must_use]
     pub fn read(&self, command: &Command, now: Millis) -> Option<Reply> {
-        let counts = &self.inner.holding.counts;
-        apply::read(command, &Look { reader: &self.inner.reader, counts, now })
+        let Holding { gate, counts, .. } = &*self.inner.holding;
+        apply::read(command, &Look { reader: &self.inner.reader, gate, counts, now })
     }
 
     /// The entry under `key`, uncounted: for explanations.

@@ -52,6 +52,7 @@ mod writer;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use self::block::{Blocks, Role};
@@ -167,6 +168,30 @@ pub struct Tick {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor(u32);
 
+/// Which keys a scan looks for.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyLook<'a, W> {
+    /// Their namespace.
+    pub namespace: &'a [u8],
+    /// How they begin.
+    pub prefix: &'a [u8],
+    /// Whether keys of a slot are wanted.
+    pub is_wanted: W,
+    /// Whether they are, or only how many.
+    pub wants_bytes: bool,
+}
+
+/// What one step of a scan for keys found.
+#[derive(Clone, Debug)]
+pub struct KeyStep {
+    /// The keys without their namespace, if they were wanted.
+    pub keys: Vec<Bytes>,
+    /// How many there are.
+    pub count: u64,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Cursor>,
+}
+
 /// What one step of a scan found.
 #[derive(Clone, Debug)]
 pub struct RecordStep {
@@ -220,6 +245,18 @@ struct Counters {
     expirations: AtomicU64,
     tombstones_dropped: AtomicU64,
     version: AtomicU64,
+}
+
+impl From<u32> for Cursor {
+    fn from(at: u32) -> Self {
+        Self(at)
+    }
+}
+
+impl From<Cursor> for u32 {
+    fn from(Cursor(at): Cursor) -> Self {
+        at
+    }
 }
 
 impl TableConfig {

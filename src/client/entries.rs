@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde_json::value::RawValue;
 
@@ -37,9 +37,9 @@ pub(super) async fn get(node: &Node, key: &str, format: Format) -> Result<Exit, 
 }
 
 /// Stores `value`, or what standard input holds if `value` is `-`.
-pub(super) async fn put(node: &Node, args: &PutArgs) -> Result<Exit, ClientError> {
-    let PutArgs { key, value, ttl, client } = args;
-    let (setting, value) = match value.as_str() {
+pub(super) async fn put(node: &Node, args: &PutArgs, value: &str) -> Result<Exit, ClientError> {
+    let PutArgs { key, ttl, client, .. } = args;
+    let (setting, value) = match value {
         "-" => ("standard input", read_input(std::io::stdin())?),
         value => ("VALUE", value.as_bytes().to_vec()),
     };
@@ -61,7 +61,15 @@ pub(super) async fn put(node: &Node, args: &PutArgs) -> Result<Exit, ClientError
 }
 
 /// Removes `key`.
-pub(super) async fn del(node: &Node, key: &str, format: Format) -> Result<Exit, ClientError> {
+pub(super) async fn del(
+    node: &Node,
+    namespace: &str,
+    key: &str,
+    format: Format,
+) -> Result<Exit, ClientError> {
+    if namespace != super::NAMESPACE {
+        return del_of(node, namespace, key, format).await;
+    }
     #[derive(serde::Deserialize)]
     struct Answer {
         deleted: bool,
@@ -76,12 +84,38 @@ pub(super) async fn del(node: &Node, key: &str, format: Format) -> Result<Exit, 
     exit(key, !answer.deleted)
 }
 
-fn exit(key: &str, is_absent: bool) -> Result<Exit, ClientError> {
+/// Removes `key` of another namespace than the usual one.
+async fn del_of(
+    node: &Node,
+    namespace: &str,
+    key: &str,
+    format: Format,
+) -> Result<Exit, ClientError> {
+    let path = format!("/v1/{}/{}", encoded(namespace), encoded(key));
+    let answer = node.ask_with(Method::DELETE, &path, &[], None).await?;
+    let is_absent = answer.status == StatusCode::NOT_FOUND;
     if !is_absent {
-        return Ok(Exit::Done);
+        node.success(answer)?;
     }
+    match format {
+        Format::Json => {
+            let (key, deleted) = (serde_json::Value::from(key), !is_absent);
+            print(&format!("{{\"key\":{key},\"deleted\":{deleted}}}"))?;
+        }
+        Format::Text if is_absent => {}
+        Format::Text => print(&format!("deleted {}", visible(key)))?,
+    }
+    exit(key, is_absent)
+}
+
+fn exit(key: &str, is_absent: bool) -> Result<Exit, ClientError> {
+    Ok(if is_absent { absent(key) } else { Exit::Done })
+}
+
+/// Says that a key is absent.
+pub(super) fn absent(key: &str) -> Exit {
     remark(&format!("{} is absent", visible(key)));
-    Ok(Exit::Absent)
+    Exit::Absent
 }
 
 fn path_of(key: &str) -> String {
@@ -97,7 +131,7 @@ fn text_of<'a>(node: &Node, body: &'a [u8]) -> Result<&'a str, ClientError> {
 }
 
 /// Reads all of `input`, up to a byte more than a value may have.
-fn read_input(input: impl Read) -> Result<Vec<u8>, ClientError> {
+pub(super) fn read_input(input: impl Read) -> Result<Vec<u8>, ClientError> {
     let mut value = Vec::new();
     let mut bounded = input.take(VALUE_BYTES_CEILING as u64 + 1);
     bounded.read_to_end(&mut value).map_err(ClientError::Input)?;
@@ -105,7 +139,10 @@ fn read_input(input: impl Read) -> Result<Vec<u8>, ClientError> {
 }
 
 /// The JSON object in `value`, which came from `setting`, as it was written.
-fn object_of<'a>(setting: &'static str, value: &'a [u8]) -> Result<&'a str, ClientError> {
+pub(super) fn object_of<'a>(
+    setting: &'static str,
+    value: &'a [u8],
+) -> Result<&'a str, ClientError> {
     let wrong =
         |value: String| ClientError::Setting { setting, value, allowed: VALUE_ALLOWED.to_owned() };
     if VALUE_BYTES_CEILING < value.len() {

@@ -5,9 +5,10 @@ use std::io;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use hyper::{Method, Request, Response};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -16,6 +17,13 @@ use super::output::error_message;
 use super::settings::Settings;
 use super::target::Target;
 use crate::limits::{CLIENT_ANSWER_BYTES_MAX, CLIENT_ANSWER_TIMEOUT, CLIENT_CONNECT_TIMEOUT};
+
+/// What a node answered.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
 
 /// A node that can be asked.
 pub(super) struct Node {
@@ -41,7 +49,24 @@ impl Node {
         path_and_query: &str,
         body: Option<Vec<u8>>,
     ) -> Result<Bytes, ClientError> {
-        let request = self.request(method, path_and_query, body)?;
+        let json = body.as_ref().map(|_| (CONTENT_TYPE, "application/json".to_owned()));
+        let answer = self.ask_with(method, path_and_query, json.as_slice(), body).await?;
+        Ok(self.success(answer)?.body)
+    }
+
+    /// Asks for `path_and_query` with some fields, and returns the answer, whatever its status is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ask`], but for the last one.
+    pub(super) async fn ask_with(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        fields: &[(HeaderName, String)],
+        body: Option<Vec<u8>>,
+    ) -> Result<Answer, ClientError> {
+        let request = self.request(method, path_and_query, fields, body)?;
         let stream = connect(&self.settings.target).await?;
         match timeout(CLIENT_ANSWER_TIMEOUT, self.exchange(stream, request)).await {
             Ok(answer) => answer,
@@ -50,6 +75,28 @@ impl Node {
                 Err(self.no_answer(&format!("waited {seconds} s")))
             }
         }
+    }
+
+    /// The answer, if its status is one of success.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Status`] if not.
+    pub(super) fn success(&self, answer: Answer) -> Result<Answer, ClientError> {
+        if answer.status.is_success() {
+            return Ok(answer);
+        }
+        let (status, message) = (answer.status.as_u16(), error_message(&answer.body));
+        Err(ClientError::Status { url: self.url(), status, message })
+    }
+
+    /// What an answer says in JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Answer`] if it is of another form.
+    pub(super) fn read<'a, T: Deserialize<'a>>(&self, body: &'a [u8]) -> Result<T, ClientError> {
+        serde_json::from_slice(body).map_err(|error| self.unexpected(&error))
     }
 
     /// An error for an answer that is not what a smache node answers.
@@ -61,6 +108,7 @@ impl Node {
         &self,
         method: Method,
         path_and_query: &str,
+        fields: &[(HeaderName, String)],
         body: Option<Vec<u8>>,
     ) -> Result<Request<Full<Bytes>>, ClientError> {
         let mut request = Request::builder()
@@ -70,8 +118,13 @@ impl Node {
         if let Some(token) = &self.settings.token {
             request = request.header(AUTHORIZATION, token.authorization());
         }
-        if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
+        for (name, text) in fields {
+            let value = HeaderValue::from_str(text).map_err(|_| ClientError::Setting {
+                setting: "a field",
+                value: format!("{text:.40?}"),
+                allowed: "visible ASCII characters".to_owned(),
+            })?;
+            request = request.header(name, value);
         }
         // The only part that is not checked yet is the key: a url holds 65,534 bytes.
         let body = Full::new(Bytes::from(body.unwrap_or_default()));
@@ -86,19 +139,19 @@ impl Node {
         &self,
         stream: TcpStream,
         request: Request<Full<Bytes>>,
-    ) -> Result<Bytes, ClientError> {
+    ) -> Result<Answer, ClientError> {
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| self.no_answer(&error))?;
         let driver = tokio::spawn(connection);
         let answer = match sender.send_request(request).await {
-            Ok(response) => self.read(response).await,
+            Ok(response) => self.receive(response).await,
             Err(error) => Err(self.no_answer(&error)),
         };
         driver.abort();
         answer
     }
 
-    async fn read(&self, response: Response<Incoming>) -> Result<Bytes, ClientError> {
+    async fn receive(&self, response: Response<Incoming>) -> Result<Answer, ClientError> {
         let (head, body) = response.into_parts();
         let body = match Limited::new(body, CLIENT_ANSWER_BYTES_MAX).collect().await {
             Ok(body) => body.to_bytes(),
@@ -107,11 +160,7 @@ impl Node {
             }
             Err(error) => return Err(self.no_answer(error.as_ref())),
         };
-        if head.status.is_success() {
-            return Ok(body);
-        }
-        let status = head.status.as_u16();
-        Err(ClientError::Status { url: self.url(), status, message: error_message(&body) })
+        Ok(Answer { status: head.status, headers: head.headers, body })
     }
 
     fn no_answer<E: std::fmt::Display + ?Sized>(&self, reason: &E) -> ClientError {

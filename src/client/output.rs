@@ -27,6 +27,15 @@ pub(super) fn print(text: &str) -> Result<(), ClientError> {
     }
 }
 
+/// Prints bytes as they are.
+pub(super) fn print_bytes(bytes: &[u8]) -> Result<(), ClientError> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(ClientError::Output(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Prints a remark to standard error. Nobody is left to be told if that fails.
 pub(super) fn remark(text: &str) {
     let _ = writeln!(io::stderr().lock(), "smache: {text}");

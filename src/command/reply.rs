@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Page;
 use crate::entry::{Entry, Version};
 use crate::error::Error;
 use crate::limits::UNFIT_TEXT_BYTES_MAX;
@@ -23,6 +24,8 @@ pub enum Reply {
     /// What was there before, where that was to be given, and what became of the value that was to take
     /// its place.
     Swapped(Option<Entry>, Stored),
+    /// Some of the keys there are.
+    Page(Page),
     /// What each node said.
     Many(Vec<NodeReply>),
 }
@@ -120,6 +123,7 @@ impl Reply {
             | Self::Number(_)
             | Self::Flag(_)
             | Self::Changed(_) => 0,
+            Self::Page(page) => page.bytes(),
             Self::Many(replies) => {
                 replies.iter().flat_map(|of| &of.reply).map(Self::bytes).sum::<usize>()
             }

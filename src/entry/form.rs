@@ -57,6 +57,20 @@ impl Serialize for Octets<'_> {
     }
 }
 
+/// Empty for the usual one.
+impl Serialize for Namespace {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.as_bytes())
+    }
+}
+
+impl<'de> Deserialize<'de> for Namespace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = <&[u8]>::deserialize(deserializer)?;
+        Self::from_peer(Bytes::copy_from_slice(name)).map_err(D::Error::custom)
+    }
+}
+
 /// Its namespace, empty for the usual one, and its bytes. The slot is worked out from them again.
 impl Serialize for Key {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -30,6 +30,7 @@ const NUMBER: u16 = 3;
 const FLAG: u16 = 4;
 const CHANGED: u16 = 5;
 const SWAPPED: u16 = 6;
+const PAGE: u16 = 7;
 const FAILED: u16 = 32;
 const MOVED: u16 = 33;
 const LATER: u16 = 34;
@@ -104,6 +105,7 @@ pub(super) fn add_outcome(
         Ok(Reply::Flag(flag)) => add(out, FLAG, flag),
         Ok(Reply::Changed(changed)) => add(out, CHANGED, changed),
         Ok(Reply::Swapped(entry, stored)) => add(out, SWAPPED, &(entry, stored)),
+        Ok(Reply::Page(page)) => add(out, PAGE, page),
         Ok(Reply::Many(_)) => Err(CodecError::Invalid("many replies stay on their node".into())),
         Err(Refusal::Failed(error)) => add(out, FAILED, error),
         Err(Refusal::Moved { owner }) => {
@@ -201,6 +203,7 @@ fn read_outcome(number: u16, body: &[u8]) -> Option<Result<Reply, Refusal>> {
         NUMBER => Ok(Reply::Number(codec::decode(body).ok()?)),
         FLAG => Ok(Reply::Flag(codec::decode(body).ok()?)),
         CHANGED => Ok(Reply::Changed(codec::decode(body).ok()?)),
+        PAGE => Ok(Reply::Page(codec::decode(body).ok()?)),
         SWAPPED => {
             let (entry, stored) = codec::decode(body).ok()?;
             Ok(Reply::Swapped(entry, stored))

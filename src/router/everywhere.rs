@@ -27,7 +27,11 @@ impl Router {
                 Ok(Reply::Many(self.run_everywhere(command, now).await))
             }
             (
-                Scope::EveryNode(_) | Scope::Here(_) | Scope::Key(..) | Scope::Slot(..),
+                Scope::EveryNode(_)
+                | Scope::Here(_)
+                | Scope::Key(..)
+                | Scope::Slot(..)
+                | Scope::Whole(..),
                 Hop::First | Hop::Last,
             ) => self.run_here(command, now).await,
         }

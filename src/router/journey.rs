@@ -17,7 +17,7 @@ use super::batch::{Group, is_worth_a_journey};
 use super::routes::{Source, answer_of};
 use super::{Hop, Router};
 use crate::clock;
-use crate::command::{Command, Reply};
+use crate::command::{Command, Reply, Scope};
 use crate::entry::{Key, Millis, Version};
 use crate::error::Error;
 use crate::limits::{ROUTE_PAUSE_MAX, ROUTE_PAUSE_MIN, ROUTE_TIMEOUT};
@@ -175,6 +175,9 @@ impl Router {
     async fn run_arriving(&self, slot: Slot, command: &Command, now: Millis) -> Step {
         let shard = self.shard_of(slot);
         if self.inner.gate.is_arriving(slot) {
+            if let Scope::Whole(..) = command.scope() {
+                return Step::Wait(Error::NotHere { slot: slot.0 });
+            }
             for key in command.keys() {
                 if let Err(error) = self.fetch_missing(key).await {
                     return Step::Wait(error);

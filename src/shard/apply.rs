@@ -7,6 +7,7 @@ mod delete_many;
 mod find;
 mod get;
 mod increment;
+mod list_keys;
 mod next_id;
 mod patch;
 #[cfg(feature = "next-protocol")]
@@ -19,7 +20,7 @@ mod touch;
 use super::message::{Task, Turn, Undone};
 use crate::command::{Command, Reply, with_verbs};
 use crate::entry::{Millis, Slot};
-use crate::shard::Counts;
+use crate::shard::{Counts, Gate};
 use crate::table::TableReader;
 
 /// What a shard does for a verb.
@@ -36,6 +37,7 @@ trait Apply {
 /// What is read without the writer.
 pub(super) struct Look<'a> {
     pub(super) reader: &'a TableReader,
+    pub(super) gate: &'a Gate,
     pub(super) counts: &'a Counts,
     pub(super) now: Millis,
 }

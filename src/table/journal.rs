@@ -180,6 +180,12 @@ impl Journal {
         }
     }
 
+    /// How many tables share the slots.
+    pub(super) fn tables(&self) -> u16 {
+        // Held within the number of slots.
+        self.tables as u16
+    }
+
     /// Bytes of the counts.
     pub(super) fn bytes(&self) -> usize {
         8 * self.counts.len()

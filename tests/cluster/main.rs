@@ -36,3 +36,4 @@ mod strangers;
 mod supervision;
 mod updates;
 mod upgrading;
+mod wide;

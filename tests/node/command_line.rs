@@ -121,3 +121,72 @@ fn a_node_without_a_door_runs_until_it_is_told_to_stop() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert!(child.wait().unwrap().success());
 }
+
+#[test]
+fn any_bytes_counters_patches_and_lists_are_there_from_the_command_line() {
+    let node = Node::start(&[]);
+    let ask = |words: &[&str]| smache(words).env("SMACHE_URL", node.url()).output().unwrap();
+    let done = |words: &[&str]| {
+        let output = ask(words);
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        text(&output.stdout).to_owned()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("value").display().to_string();
+    std::fs::write(&file, b"\xff\x00text").unwrap();
+
+    assert!(
+        done(&["put", "raw", "--file", &file, "--type", "text/x"]).starts_with("stored raw \"")
+    );
+    let shown = ask(&["get", "raw", "-i"]).stdout;
+    assert!(shown.ends_with(b"\n\n\xff\x00text"), "{shown:?}");
+    assert!(shown.windows(20).any(|part| part == b"content-type: text/x"), "{shown:?}");
+    let copy = dir.path().join("copy").display().to_string();
+    done(&["get", "raw", "--file", &copy]);
+    assert_eq!(std::fs::read(&copy).unwrap(), b"\xff\x00text");
+    done(&["put", "ff00", "c3", "--hex", "--namespace", "site"]);
+    assert_eq!(done(&["get", "ff00", "--hex", "--namespace", "site"]), "c3\n");
+    assert_eq!(ask(&["put", "0", "c3", "--hex"]).status.code(), Some(2));
+
+    done(&["put", "doc", r#"{"n":1}"#, "--if-none-match", "*", "--ttl", "1h"]);
+    let refused = ask(&["put", "doc", r#"{"n":2}"#, "--if-none-match", "*"]);
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(text(&refused.stderr).contains("the condition does not hold"), "{refused:?}");
+    done(&["patch", "doc", r#"{"m":2}"#]);
+    done(&["patch", "doc", r#"[{"op":"remove","path":"/n"}]"#]);
+    assert_eq!(done(&["get", "doc"]), "{\"m\":2}\n");
+    assert_eq!(ask(&["patch", "none", "{}"]).status.code(), Some(1));
+    assert_eq!(done(&["incr", "n", "5", "--initial", "-10"]), "-5\n");
+    assert_eq!(done(&["incr", "n", "-3", "--json"]), "{\"value\":-8}\n");
+    assert_eq!(ask(&["incr", "n", "--max", "-8"]).status.code(), Some(3));
+
+    let operations = dir.path().join("operations").display().to_string();
+    let lines: String = (0..2_500)
+        .map(|n| format!("{{\"op\":\"put\",\"key\":\"many/{n}\",\"value\":{n}}}\n"))
+        .collect();
+    std::fs::write(&operations, lines).unwrap();
+    assert_eq!(done(&["batch", &operations]).lines().count(), 2_500);
+    std::fs::write(&operations, r#"[{"op":"get","key":"many/7"}, {"op":"get","key":"none"}]"#)
+        .unwrap();
+    let some = ask(&["batch", &operations]);
+    assert_eq!(some.status.code(), Some(1));
+    assert!(text(&some.stdout).contains("\"value\":7"), "{some:?}");
+    assert!(text(&some.stderr).contains("1 of 2 operations were not done"), "{some:?}");
+    assert_eq!(done(&["ls", "--count"]), "2503\n");
+    assert_eq!(done(&["ls", "many/"]).lines().count(), 2_500);
+    assert_eq!(done(&["ls", "doc"]), "doc\n");
+    assert_eq!(done(&["ls", "--namespace", "site"]), "base64:/wA=\n");
+    assert_eq!(done(&["del", "--prefix", "many/"]), "deleted 2500 keys\n");
+    assert_eq!(done(&["ls", "--count", "--json"]), "{\"count\":3}\n");
+    assert_eq!(ask(&["del", "--prefix", "a", "b"]).status.code(), Some(2));
+}
+
+#[test]
+fn shells_can_complete_what_is_typed() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = run(&["completions", shell]);
+        assert!(output.status.success(), "{shell}");
+        assert!(text(&output.stdout).contains("if-none-match"), "{shell}");
+    }
+    assert_eq!(run(&["completions", "sh"]).status.code(), Some(2));
+}

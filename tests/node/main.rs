@@ -5,6 +5,7 @@
 #![allow(clippy::print_stderr, reason = "what a failed test shows")]
 
 mod api;
+mod batches;
 mod caching;
 mod command_line;
 mod connections;
@@ -14,10 +15,12 @@ mod fields;
 #[path = "../harness/http.rs"]
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]
 mod http;
+mod listing;
 mod logs;
 mod metrics;
 mod mutations;
 mod native;
+mod openapi;
 #[path = "../harness/process.rs"]
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]
 mod process;

@@ -6,7 +6,8 @@ use proptest::option;
 use proptest::prelude::*;
 use smache::command::{
     Append, Changed, Command, Condition, Delete, Demand, End, EndIs, Find, Get, Gives, Increment,
-    NextId, Patch, PatchForm, Put, Reply, Stored, Swap, Take, Touch, Unfit, Versions,
+    ListKeys, NextId, Page, Patch, PatchForm, Put, Reply, Stored, Swap, Take, Touch, Unfit,
+    Versions, Wants,
 };
 use smache::entry::{Entry, Key, MediaType, Millis, Namespace, Tags, Version};
 use smache::error::Error;
@@ -146,9 +147,23 @@ fn swap() -> impl Strategy<Value = Command> {
     })
 }
 
+fn list_keys() -> impl Strategy<Value = Command> {
+    let pass = (any::<(u64, u32, u32)>(), slots());
+    (key(), bytes(20), pass).prop_map(|(key, prefix, ((pass, from, keys_max), seen))| {
+        let (slot, namespace, wants) = (key.slot(), key.namespace().clone(), Wants::Count);
+        ListKeys { slot, namespace, prefix, seen, pass, from, keys_max, wants }.into()
+    })
+}
+
+fn page() -> impl Strategy<Value = Page> {
+    (vec(bytes(50), 0..20), any::<(u64, u64, u32)>(), slots())
+        .prop_map(|(keys, (count, pass, next), seen)| Page { keys, count, pass, next, seen })
+}
+
 fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         increment(),
+        list_keys(),
         append(),
         touch(),
         patch(),
@@ -196,6 +211,7 @@ fn changed() -> impl Strategy<Value = Changed> {
 fn reply() -> impl Strategy<Value = Reply> {
     prop_oneof![
         changed().prop_map(Reply::Changed),
+        page().prop_map(Reply::Page),
         option::of(entry()).prop_map(|old| Reply::Swapped(old, Stored::Refused)),
         option::of(entry()).prop_map(Reply::Entry),
         any::<u64>().prop_map(|version| Reply::Stored(Stored::Replaced(Version(version)))),

@@ -64,6 +64,11 @@ fn inspection(context: &Context) -> BoxedFilter<(Response,)> {
             shown(metrics::answer(&method, &query, &headers, &of).await)
         },
     );
+    let described =
+        warp::path("openapi.json").and(warp::path::end()).and(warp::method()).and(query());
+    let described = described
+        .map(|method: Method, query: String| shown(operations::description(&method, &query)));
+    let is_ready = is_ready.or(described).unify();
     is_ready.or(status).unify().or(explain).unify().or(metrics).unify().boxed()
 }
 

@@ -39,6 +39,7 @@ pub(super) use fields::{
 };
 pub use guard::Guard;
 pub(super) use json::{Kept, ValidJson, json_string, write_json_string};
+pub(super) use outgoing::flow;
 pub(super) use params::Params;
 pub(super) use routes::{Parts, Routes, parts, query, shown};
 pub(super) use value::{Value, find};

@@ -1,7 +1,11 @@
 //! The native API at `/v1`.
 
+mod batch;
 mod conditions;
+mod element;
+mod elements;
 mod lifetime;
+mod listing;
 mod media;
 mod native;
 mod range;

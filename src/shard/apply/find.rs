@@ -8,7 +8,8 @@ use crate::table::Found;
 impl Apply for Find {
     fn apply(&self, turn: &mut Turn<'_>) -> Result<Reply, Undone> {
         let reader = turn.writer.reader();
-        let look = Look { reader: &reader, counts: turn.counts, now: turn.now };
+        let Turn { gate, counts, now, .. } = *turn;
+        let look = Look { reader: &reader, gate, counts, now };
         Ok(self.find(&look))
     }
 

@@ -30,6 +30,12 @@ pub(super) fn ready(method: &Method, query: &str, cache: &Cache) -> Result<Respo
     }
 }
 
+/// `/openapi.json`: every request there is, as OpenAPI 3.1 describes it.
+pub(super) fn description(method: &Method, query: &str) -> Result<Response, Refusal> {
+    only_get(method, query)?;
+    Ok(raw_json(StatusCode::OK, Bytes::from_static(include_bytes!("../openapi.json"))))
+}
+
 /// `/status`.
 pub(super) async fn status(
     method: &Method,

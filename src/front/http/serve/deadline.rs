@@ -157,9 +157,11 @@ impl Activity {
         if self.wait() != Wait::Taking {
             return false;
         }
-        if self.giving.load(Ordering::Relaxed) != Giving::Nothing as u8 {
+        let giving = self.giving.load(Ordering::Relaxed);
+        if giving != Giving::Nothing as u8 {
+            // Once for each piece: what has not come yet wakes the connection when it does.
             self.give(Giving::Ready);
-            return true;
+            return giving == Giving::Given as u8;
         }
         self.wait.store(Wait::Next as u8, Ordering::Relaxed);
         self.ending().takes_no_more()

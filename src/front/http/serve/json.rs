@@ -53,6 +53,15 @@ impl<'a> ValidJson<'a> {
         Some(as_it_is.unwrap_or_else(|| Self(Cow::Owned(json_string(text)))))
     }
 
+    /// A value that is called JSON and is that; `None` for any other.
+    pub(crate) fn called_json(entry: &'a Entry) -> Option<Self> {
+        match &entry.media {
+            MediaType::Json => Self::of_entry(entry),
+            MediaType::Other(name) if is_json(name) => Self::check(&entry.value),
+            MediaType::Other(_) | MediaType::Text | MediaType::Bytes => None,
+        }
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

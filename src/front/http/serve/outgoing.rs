@@ -2,12 +2,17 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::stream::poll_fn;
 use hyper::Response;
 use hyper::body::{Body, Frame, SizeHint};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use tokio::sync::mpsc;
+use warp::reply::{Reply, Response as Answer};
 
+use super::answer::NO_STORE;
 use super::deadline::{Activity, Size};
 use super::room::Place;
 use super::value::{Pieces, in_room};
@@ -19,6 +24,43 @@ pub(super) enum AnswerBody<B> {
     Whole(B, Option<Place<'static>>),
     /// A value that is read from the table as it goes.
     Pieces(Giving),
+    /// What is made as the client reads it.
+    Flow(B, Flowing),
+}
+
+/// Marks an answer that is made as the client reads it.
+#[derive(Clone, Copy)]
+struct Flows;
+
+/// An answer that is made as the client reads it, for as long as it is under way.
+pub(super) struct Flowing(Arc<Activity>);
+
+impl Drop for Flowing {
+    fn drop(&mut self) {
+        self.0.giving_ended();
+    }
+}
+
+/// An answer of JSON that comes in pieces, until there is `None`. If there is no more before, it is cut.
+pub(crate) fn flow(mut pieces: mpsc::Receiver<Option<Bytes>>) -> Answer {
+    let mut has_ended = false;
+    let stream = poll_fn(move |cx| {
+        if has_ended {
+            return Poll::Ready(None);
+        }
+        let piece = ready!(pieces.poll_recv(cx));
+        has_ended = !matches!(piece, Some(Some(_)));
+        Poll::Ready(match piece {
+            Some(piece) => piece.map(Ok),
+            None => Some(Err(Gone)),
+        })
+    });
+    let mut response = warp::reply::stream(stream).into_response();
+    response.extensions_mut().insert(Flows);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    response
 }
 
 /// Pieces that are given one at a time: the next when the system has taken the one before.
@@ -27,10 +69,10 @@ pub(super) struct Giving {
     activity: Arc<Activity>,
 }
 
-/// The value was overwritten, deleted or evicted before all of it was given. Nothing else can be said
-/// once an answer has begun than that it does not end.
+/// The value was overwritten, deleted or evicted before all of it was given, or who made the answer has
+/// ended. Nothing else can be said once an answer has begun than that it does not end.
 #[derive(Debug, thiserror::Error)]
-#[error("the value is gone before all of it was given")]
+#[error("the rest of the answer is gone")]
 pub(super) struct Gone;
 
 /// An answer with the body it is given with, which from here on is on its way.
@@ -40,6 +82,12 @@ pub(super) fn outgoing<B: Body>(
     activity: &Arc<Activity>,
 ) -> Response<AnswerBody<B>> {
     let (mut head, body) = response.into_parts();
+    if head.extensions.remove::<Flows>().is_some() {
+        activity.request_ended(Size::Small);
+        activity.giving_began();
+        let flowing = Flowing(Arc::clone(activity));
+        return Response::from_parts(head, AnswerBody::Flow(body, flowing));
+    }
     let body = match head.extensions.remove::<Pieces>() {
         None => {
             let is_large = (HTTP_ANSWER_BYTES_SMALL as u64) < body.size_hint().lower();
@@ -76,6 +124,13 @@ where
                 })
             }
             Self::Pieces(giving) => giving.poll_next().map_err(Into::into),
+            Self::Flow(body, flowing) => {
+                let frame = Pin::new(body).poll_frame(cx).map_err(Into::into);
+                if let Poll::Ready(Some(Ok(_))) = &frame {
+                    flowing.0.gave();
+                }
+                frame
+            }
         }
     }
 
@@ -83,6 +138,7 @@ where
         match self {
             Self::Whole(body, _) => body.is_end_stream(),
             Self::Pieces(giving) => giving.pieces.len() == 0,
+            Self::Flow(body, _) => body.is_end_stream(),
         }
     }
 
@@ -90,6 +146,7 @@ where
         match self {
             Self::Whole(body, _) => body.size_hint(),
             Self::Pieces(giving) => SizeHint::with_exact(giving.pieces.len() as u64),
+            Self::Flow(body, _) => body.size_hint(),
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) const NODE: HeaderName = HeaderName::from_static("smache-node");
 
 /// What is allowed of a key, and of a namespace.
 const METHODS: &str = "GET, HEAD, PUT, PATCH, POST, DELETE";
-const NAMESPACE_METHODS: &str = "DELETE";
+const NAMESPACE_METHODS: &str = "GET, HEAD, POST, DELETE";
 
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 
@@ -67,8 +67,8 @@ impl Native {
         parts: Parts<S>,
     ) -> Result<Response, Refusal>
     where
-        S: Stream<Item = Result<B, warp::Error>> + Send,
-        B: Buf,
+        S: Stream<Item = Result<B, warp::Error>> + Send + 'static,
+        B: Buf + Send,
     {
         if path.is_empty() {
             return Err(Refusal::new(StatusCode::NOT_FOUND, "nothing is at /v1 alone"));
@@ -135,14 +135,18 @@ impl Native {
         parts: Parts<S>,
     ) -> Result<Response, Refusal>
     where
-        S: Stream<Item = Result<B, warp::Error>> + Send,
-        B: Buf,
+        S: Stream<Item = Result<B, warp::Error>> + Send + 'static,
+        B: Buf + Send,
     {
         match conditions(headers).next() {
             Some(name) => return Err(Refusal::not_yet(name)),
             None => refuse_not_yet(headers)?,
         }
         match parts.method {
+            Method::GET | Method::HEAD => {
+                Box::pin(self.list(namespace, Params::new(&parts.query))).await
+            }
+            Method::POST => Box::pin(self.batch(namespace, headers, parts)).await,
             Method::DELETE => self.delete_many(namespace, Params::new(&parts.query)).await,
             _ => Err(Refusal::method(NAMESPACE_METHODS)),
         }

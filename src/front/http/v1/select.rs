@@ -18,21 +18,29 @@ impl Selection {
     ///
     /// 400 for what is no JSON pointer, and for too many.
     pub(super) fn read(params: Params<'_>) -> Result<Self, Refusal> {
-        let texts = params.all("select")?;
+        Self::of_texts(&params.all("select")?)
+    }
+
+    /// The parts that pointers name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
+    pub(super) fn of_texts(texts: &[impl AsRef<str>]) -> Result<Self, Refusal> {
         if SELECT_POINTERS_MAX < texts.len() {
             return Err(Refusal::bad_request(format!(
                 "select is given {} times; allowed: up to {SELECT_POINTERS_MAX}",
                 texts.len()
             )));
         }
-        let pointer = |text: &std::borrow::Cow<'_, str>| {
+        let pointer = |text: &str| {
             Pointer::new(text).ok_or_else(|| {
                 Refusal::bad_request(format!(
                     "select is {text:.100}; allowed: a JSON pointer, as /a/0, ~1 for / and ~0 for ~"
                 ))
             })
         };
-        texts.iter().map(pointer).collect::<Result<_, _>>().map(Self)
+        texts.iter().map(|text| pointer(text.as_ref())).collect::<Result<_, _>>().map(Self)
     }
 
     /// The parts of a value, as a JSON array with null for what is not there.
