@@ -83,7 +83,7 @@ pub enum RosterAction {
     Deaf(NodeId),
     /// A member was declared dead, here or elsewhere, or was replaced: drop its link.
     Died(NodeId),
-    /// A member was dead before this node heard of it, and may come back with what it had.
+    /// A member that this node does not know is dead, and may come back with what it had.
     Missed(NodeId),
     /// A member said good-bye, here or elsewhere: drop its link.
     Left(NodeId),

@@ -174,7 +174,7 @@ fn what_a_request_has_and_nobody_knows_is_refused_and_what_is_allowed_is_named()
         ("GET", "/status?pretty", "none"),
         ("GET", "/metrics?name=a", "none"),
         ("GET", "/supervision?a=b", "none"),
-        ("GET", "/v1/a/k?fresh", "none"),
+        ("GET", "/v1/a/k?fresh", "select"),
         ("DELETE", "/v1/a/k?soft", "none"),
     ] {
         let refused = node.client().request(method, target, "");

@@ -143,7 +143,7 @@ fn a_refusal_of_a_body_that_nobody_reads_arrives_and_says_that_it_is_the_last() 
         ("POST", "/nowhere", "", 404),
         ("PATCH", "/api", "", 405),
         ("PUT", "/v1/default/k", "", 413),
-        ("PUT", "/v1/default/k", "content-encoding: gzip\r\n", 501),
+        ("PUT", "/v1/default/k", "cache-tag: a\r\n", 501),
         ("GET", "/api?key=a", "", 200),
     ] {
         for version in ["1.1", "1.0"] {

@@ -73,12 +73,9 @@ fn conditions_that_are_not_looked_at_are_refused_and_nothing_is_done() {
         }
     }
     for condition in ["if-match", "if-none-match", "if-unmodified-since"] {
-        for (method, target) in
-            [("PUT", "/v1/default/a"), ("DELETE", "/v1/default/a"), ("DELETE", "/v1/default?key=a")]
-        {
-            let refused = node.client().request_with(method, target, &[(condition, "*")], "");
-            assert_eq!(refused.status, 501, "{method} {target} {condition}: {refused:?}");
-        }
+        let several = "/v1/default?key=a";
+        let refused = node.client().request_with("DELETE", several, &[(condition, "*")], "");
+        assert_eq!(refused.status, 501, "{condition}: {refused:?}");
     }
     assert_eq!(node.get("/api?key=a").json()["data"], json!({"n": 1}));
 }

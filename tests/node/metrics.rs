@@ -71,8 +71,8 @@ fn every_request_is_timed_by_verb_and_outcome() {
 fn failures_of_the_cache_are_told_from_a_node_that_starts_and_from_what_is_not_there_yet() {
     let node = Node::start(&[]);
     let mut client = node.client();
-    let condition = [("if-match", "\"x\"")];
-    assert_eq!(client.request_with("PUT", "/v1/a/b", &condition, "x").status, 501);
+    let tags = [("cache-tag", "a")];
+    assert_eq!(client.request_with("PUT", "/v1/a/b", &tags, "x").status, 501);
     let mut malformed = Client::connect(node.addr());
     malformed.send(b"nonsense\r\n\r\n").unwrap();
     malformed.receive_all().unwrap();

@@ -86,8 +86,18 @@ impl Process {
         self.child.id()
     }
 
+    /// Sends a signal; a process that is told to stand still does so when this returns.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+        let began = Instant::now();
+        while signal == Signal::STOP && !self.stands_still() {
+            assert!(began.elapsed() < PATIENCE, "it does not stand still");
+        }
+    }
+
+    fn stands_still(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        stat.rsplit(')').next().unwrap().trim_start().starts_with('T')
     }
 }
 

@@ -78,6 +78,10 @@ impl Roster {
         }
         let is_known = self.view.get(&member.id.name).is_some();
         if !is_known && !member.is_living() {
+            // It is not taken in, or each would learn of it again from who forgets it later.
+            if member.standing == Standing::Gone {
+                self.actions.push(RosterAction::Missed(member.id.clone()));
+            }
             return false;
         }
         self.put(now, member)
@@ -125,8 +129,6 @@ impl Roster {
                 Standing::Left if replaced == id => RosterAction::Left(replaced),
                 _ => RosterAction::Died(replaced),
             });
-        } else if standing == Standing::Gone {
-            self.actions.push(RosterAction::Missed(id.clone()));
         }
         if is_living {
             self.actions.push(RosterAction::Joined(id));
