@@ -22,8 +22,8 @@ use crate::command::{
 use crate::entry::{Entry, Key, Version};
 use crate::error::Error;
 use crate::limits::{BATCH_COMMANDS_MAX, DELETE_KEYS_MAX, ID_ATTEMPTS_MAX, ID_SEARCH_TIMEOUT};
-use crate::member::{NodeId, NodeName};
-use crate::partition::Slot;
+use crate::member::{Member, NodeId, NodeName};
+use crate::partition::{SLOTS, Slot};
 use crate::router::Router;
 use crate::supervision::Supervisor;
 use crate::trace;
@@ -62,6 +62,21 @@ pub enum Disturbed<'a> {
     Known(&'a str),
     /// Those of any node of that name, also of one that is still to come.
     Any(&'a str),
+}
+
+/// A node and the slots it owns, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotOwner {
+    /// Which node.
+    pub name: NodeName,
+    /// Its slots.
+    pub slots: Vec<Slot>,
+}
+
+impl SlotOwner {
+    fn of(member: &Member) -> Self {
+        Self { name: member.id.name.clone(), slots: vec![] }
+    }
 }
 
 /// The cache of this node. Clones are the same cache.
@@ -130,6 +145,14 @@ impl Cache {
         let found = self.inner.router.find(key, clock::now(), bytes_max).await;
         note_miss(&found);
         found
+    }
+
+    /// The same at once, from this node alone; `None` if that says nothing, as another node has the key
+    /// or may have it.
+    #[inline]
+    #[must_use]
+    pub fn find_here(&self, key: &Key, bytes_max: usize) -> Option<Option<Found>> {
+        self.inner.router.find_here(key, clock::now(), bytes_max)
     }
 
     /// Up to `len` bytes of a value that was found, from `from` on; `None` if it is not here any more.
@@ -243,6 +266,31 @@ impl Cache {
     #[must_use]
     pub fn node(&self) -> &NodeName {
         &self.inner.node.name
+    }
+
+    /// Whether this node is one that others may join.
+    #[must_use]
+    pub fn is_clustered(&self) -> bool {
+        self.inner.cluster.is_some()
+    }
+
+    /// The node that owns a slot.
+    #[must_use]
+    pub fn owner(&self, slot: Slot) -> NodeName {
+        self.inner.router.other_owner(slot).unwrap_or_else(|| self.node().clone())
+    }
+
+    /// Who owns which slots, in the order of names. A slot that nobody owns is missing.
+    #[must_use]
+    pub fn slot_owners(&self) -> Vec<SlotOwner> {
+        let map = &self.inner.router.routes().map;
+        let mut owners: Vec<_> = map.members().iter().map(SlotOwner::of).collect();
+        for slot in (0..SLOTS).map(Slot) {
+            if let Some(owner) = map.owner_index(slot) {
+                owners[usize::from(owner)].slots.push(slot);
+            }
+        }
+        owners
     }
 
     /// Disturbs the connections to a node, for demonstrations and tests.

@@ -43,6 +43,8 @@ use settings::{Name, Settings};
 pub struct Config {
     /// Where the HTTP door listens; `None` for no door.
     pub http: Option<SocketAddr>,
+    /// Where the RESP door listens; `None` for no door.
+    pub resp: Option<SocketAddr>,
     /// The name of the node, unique in its cluster.
     pub node: NodeName,
     /// How many shards write.
@@ -117,7 +119,6 @@ impl Config {
     }
 
     fn from_settings(mut settings: Settings) -> Result<(Self, Vec<Effective>), ConfigError> {
-        settings.refuse_what_is_not_built()?;
         let shards = settings.parse(Name::Shards, shards)?;
         let room = Room::of_this_process();
         let memory_bytes = settings.parse(Name::Memory, |text| memory(text, &room))?;
@@ -149,14 +150,12 @@ impl Config {
             return Err(settings.error(Name::MaxValue, reason));
         }
         let http = settings.parse(Name::Http, listener)?;
+        let resp = settings.parse(Name::Resp, listener)?;
         let token = settings.secret(Name::TokenFile, "SMACHE_TOKEN")?;
         let cookie = settings.secret(Name::CookieFile, "SMACHE_COOKIE")?;
         let is_insecure = settings.parse(Name::Insecure, switch)?;
-        let is_public = http.is_some_and(|addr| !addr.ip().is_loopback());
-        if is_public && token.is_none() && !is_insecure {
-            let reason = "listens off loopback without a token; allowed: a loopback address, or set \
-                          --token-file or SMACHE_TOKEN, or --insecure";
-            return Err(settings.error(Name::Http, reason));
+        if token.is_none() && !is_insecure {
+            check_local(&settings, &[(Name::Http, http), (Name::Resp, resp)])?;
         }
         let cluster = ClusterConfig::from_settings(&settings, cookie, is_insecure)?;
         let request_log = RequestLog {
@@ -174,6 +173,7 @@ impl Config {
         settings.show(Name::Insecure, is_insecure.to_string());
         let config = Self {
             http,
+            resp,
             node: settings.parse(Name::Node, node_name)?,
             shards,
             memory_bytes,
@@ -188,6 +188,22 @@ impl Config {
             warnings: settings.take_warnings(),
         };
         Ok((config, settings.into_effective()))
+    }
+}
+
+/// Checks that none of these doors can be reached from elsewhere.
+fn check_local(
+    settings: &Settings,
+    doors: &[(Name, Option<SocketAddr>)],
+) -> Result<(), ConfigError> {
+    let is_public = |addr: &Option<SocketAddr>| addr.is_some_and(|addr| !addr.ip().is_loopback());
+    match doors.iter().find(|(_, addr)| is_public(addr)) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let reason = "listens off loopback without a token; allowed: a loopback address, or set \
+                          --token-file or SMACHE_TOKEN, or --insecure";
+            Err(settings.error(*name, reason))
+        }
     }
 }
 
@@ -304,6 +320,7 @@ mod tests {
     fn the_defaults_are_those_of_the_contract() {
         let (config, effective) = load(&[], &[]).unwrap();
         assert_eq!(config.http, Some("127.0.0.1:4000".parse().unwrap()));
+        assert_eq!(config.resp, None);
         assert_eq!((config.node.as_str(), config.shards.get()), ("smache@localhost", 4));
         assert_eq!((config.memory_bytes, config.value_bytes_max), (256 << 20, 1 << 20));
         assert!(config.token.is_none() && !config.has_demo);
@@ -368,7 +385,8 @@ mod tests {
             (["--log", "loud"], "log"),
             (["--log-format", "xml"], "log-format"),
             (["--token-file", "/nonexistent"], "token-file"),
-            (["--resp", "127.0.0.1:6379"], "resp"),
+            (["--resp", "6379"], "resp"),
+            (["--resp", "0.0.0.0:6379"], "resp"),
             (["--join", "a:1"], "join"),
             (["--advertise", "a"], "advertise"),
             (["--cluster", "0.0.0.0:4100"], "cluster"),
@@ -398,6 +416,7 @@ mod tests {
         assert!(load(&public, &[("SMACHE_TOKEN", "secret")]).is_ok());
         assert!(load(&public, &[("SMACHE_INSECURE", "true")]).is_ok());
         assert!(load(&["--http", "[::1]:4000"], &[]).is_ok());
+        assert!(load(&["--resp", "0.0.0.0:6379"], &[("SMACHE_TOKEN", "secret")]).is_ok());
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod actor;
 mod phase;
 mod places;
+pub mod room;
 
 #[cfg(test)]
 mod tests;

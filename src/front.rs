@@ -3,3 +3,4 @@
 //! What all of them have in common, a listener and how it closes, is in [`crate::door`].
 
 pub mod http;
+pub mod resp;

@@ -776,6 +776,136 @@ const _: () =
     assert!(HTTP_BODY_BYTES_TOTAL_MAX + 2 * HTTP_ANSWER_BYTES_TOTAL_MAX <= 64 * 1024 * 1024);
 const _: () = assert!(HTTP_BODY_ROOM_TIMEOUT.as_millis() < HTTP_BODY_TIMEOUT.as_millis());
 
+// The RESP door.
+
+/// Connections served at a time, as Redis has it. One that waits costs some 5 KiB.
+pub const RESP_CONNECTIONS_MAX: usize = 10_000;
+
+/// Connections that are told at a time that there is no place.
+pub const RESP_REFUSALS_MAX: usize = 1_024;
+
+/// Arguments of a request, with the name of its command: `MSET` of 32,000 keys.
+pub const RESP_ARGUMENTS_MAX: usize = 65_536;
+
+/// Bytes of a request, all arguments together: the largest value with the longest key, or many small
+/// ones.
+pub const RESP_REQUEST_BYTES_MAX: usize = VALUE_BYTES_CEILING + 1024 * 1024;
+
+/// Bytes of an argument that are read before it is refused, where the largest value is smaller: who
+/// sends a little too much is told so, and keeps its connection.
+pub const RESP_BULK_BYTES_LEAST: usize = 1024 * 1024;
+
+/// Bytes of a request that is a line, as Redis has it.
+pub const RESP_INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of a line that is a number, with its sign and its end: more than any number has.
+pub const RESP_NUMBER_BYTES_MAX: usize = 32;
+
+/// Arguments of a request from a client that has not said who it is, as Redis has it.
+pub const RESP_STRANGER_ARGUMENTS_MAX: usize = 10;
+
+/// Bytes of an argument from such a client, as Redis has it.
+pub const RESP_STRANGER_BULK_BYTES_MAX: usize = 16 * 1024;
+
+/// How long a client may take to say who it is, where it has to.
+pub const RESP_STRANGER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes that are read from a connection at a time.
+pub const RESP_READ_BYTES: usize = 16 * 1024;
+
+/// The same from one that sends as much as fits.
+pub const RESP_READ_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of a request that has begun to come which take no room: what a connection may have anyway.
+pub const RESP_INPUT_BYTES_SMALL: usize = RESP_READ_BYTES_MAX;
+
+/// Bytes that larger requests may take together until they are done, and one of them at a time more
+/// than that. They come on top of `--memory`.
+pub const RESP_INPUT_BYTES_TOTAL_MAX: usize = 32 * 1024 * 1024;
+
+/// How long a request waits for room.
+pub const RESP_INPUT_ROOM_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long nothing may come of a request that has begun.
+pub const RESP_REQUEST_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The same of one that has taken room.
+pub const RESP_INPUT_STALL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Requests that are read at a time, before those are answered.
+pub const RESP_REQUESTS_MAX: usize = 1_024;
+
+/// Commands that are given to the cache at a time.
+pub const RESP_COMMANDS_MAX: usize = 1_024;
+
+/// Reads among them, whose answers take room that nobody knows before.
+pub const RESP_READS_MAX: usize = 32;
+
+/// Bytes of replies that wait for a client; where there are more, they are sent before anything else of
+/// that client is done. So one that does not read costs this much and no more.
+pub const RESP_OUTPUT_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of a reply buffer that a connection keeps between requests.
+pub const RESP_OUTPUT_BYTES_KEPT: usize = 4 * 1024;
+
+/// A value that is read with others, in bytes: a batch of reads has so many of them. A larger one is
+/// asked for on its own, once there is room.
+pub const RESP_FOUND_BYTES_MAX: usize = 4 * 1024;
+
+/// A value that is sent without taking room, in bytes.
+pub const RESP_VALUE_BYTES_SMALL: usize = 16 * 1024;
+
+/// Bytes that larger values may take together until clients have read them. They come on top of
+/// `--memory`.
+pub const RESP_VALUE_BYTES_TOTAL_MAX: usize = 16 * 1024 * 1024;
+
+/// How long a larger value waits for room.
+pub const RESP_VALUE_ROOM_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// How long a client may take nothing of a reply before it is closed.
+pub const RESP_WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// The same of a reply that has taken room.
+pub const RESP_VALUE_STALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pause after which the kernel looks whether a silent client is still there, as Redis has it.
+pub const RESP_KEEPALIVE: Duration = Duration::from_secs(300);
+
+/// How long a draining node reads on from a connection, and a client that is told nothing more may take
+/// to close it.
+pub const RESP_LINGER_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// Bytes that such a client may still send; they are thrown away.
+pub const RESP_LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// Keys that one step of `SCAN` looks for where the client does not say, as Redis has it.
+pub const RESP_SCAN_KEYS: usize = 10;
+
+/// Keys that one step looks for, at most.
+pub const RESP_SCAN_KEYS_MAX: usize = 1_000;
+
+/// Bytes of keys in one answer of `KEYS`: more are for `SCAN`.
+pub const RESP_KEYS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Cursors of `SCAN` that are remembered, of 2 KiB at most each.
+pub const RESP_CURSORS_MAX: usize = 1_024;
+
+/// Longest name that a client gives itself, in bytes.
+pub const RESP_CLIENT_NAME_BYTES_MAX: usize = 255;
+
+/// How often a change is tried that others get before.
+pub const RESP_ATTEMPTS_MAX: usize = 64;
+
+const _: () = assert!(VALUE_BYTES_CEILING + KEY_BYTES_MAX < RESP_REQUEST_BYTES_MAX);
+const _: () = assert!(RESP_REQUEST_BYTES_MAX + RESP_READ_BYTES_MAX < u32::MAX as usize);
+const _: () = assert!(KEY_BYTES_MAX < RESP_BULK_BYTES_LEAST);
+const _: () = assert!(RESP_COMMANDS_MAX <= BATCH_COMMANDS_MAX);
+const _: () = assert!(RESP_FOUND_BYTES_MAX <= RESP_VALUE_BYTES_SMALL);
+// Who waits for room outlasts those who stall with it.
+const _: () = assert!(RESP_VALUE_STALL_TIMEOUT.as_millis() < RESP_VALUE_ROOM_TIMEOUT.as_millis());
+const _: () = assert!(RESP_INPUT_STALL_TIMEOUT.as_millis() < RESP_INPUT_ROOM_TIMEOUT.as_millis());
+const _: () = assert!(4 * RESP_LINGER_TIMEOUT.as_millis() < DRAIN_TIMEOUT.as_millis());
+
 // Members and slots.
 
 /// Members a node knows of, also those who are gone: a full mesh of links is not meant for more.

@@ -8,6 +8,7 @@ mod http;
 mod latency;
 mod peer;
 mod process;
+mod resp;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -16,6 +17,7 @@ pub use http::{Code, HttpCounts, Outcome, Route, Verb};
 pub use latency::{BOUNDS, Latency, Measured};
 pub use peer::PeerCounts;
 pub use process::Process;
+pub use resp::RespCounts;
 
 /// 1, with the version of this node and what it speaks with others.
 pub const BUILD_INFO: &str = "smache_build_info";

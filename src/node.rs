@@ -20,6 +20,7 @@ use crate::cluster::{Cluster, LeftBehind};
 use crate::config::Config;
 use crate::door::{Door, Listener};
 use crate::front::http::{self, Guard};
+use crate::front::resp;
 use crate::ids::Ids;
 use crate::limits::{DRAIN_TIMEOUT, LAME_DUCK};
 use crate::member::{Boot, Member, NodeId, Standing, View};
@@ -45,7 +46,7 @@ pub struct Node {
 /// Why a node did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// The HTTP address is not to be had.
+    /// The address of a door is not to be had.
     #[error("cannot listen on {addr}: {reason}")]
     Listen {
         /// The address.
@@ -84,6 +85,12 @@ pub enum NodeError {
     },
 }
 
+/// Where the doors of a node listen, before anything of it starts.
+struct Listeners {
+    http: Option<Listener>,
+    resp: Option<Listener>,
+}
+
 impl Node {
     /// Starts a node: the listener, the root supervisor, the shards, and then the doors, so that the
     /// first request meets a node that is complete. It may not be in a cluster yet.
@@ -92,9 +99,12 @@ impl Node {
     ///
     /// [`NodeError`]; what was started by then is stopped again.
     pub async fn start(config: &Config) -> Result<Self, NodeError> {
-        let http = config.http.map(listen).transpose()?;
+        let listeners = Listeners {
+            http: config.http.map(listen).transpose()?,
+            resp: config.resp.map(listen).transpose()?,
+        };
         let supervisor = Supervisor::start().await?;
-        let started = Self::start_children(config, http, supervisor.clone()).await;
+        let started = Self::start_children(config, listeners, supervisor.clone()).await;
         if started.is_err() {
             supervisor.stop().await;
         }
@@ -104,7 +114,7 @@ impl Node {
     /// The supervision tree, in start order. `supervision.md` says the same.
     async fn start_children(
         config: &Config,
-        http: Option<Listener>,
+        Listeners { http, resp }: Listeners,
         supervisor: Supervisor,
     ) -> Result<Self, NodeError> {
         let gate = Arc::new(Gate::default());
@@ -138,8 +148,11 @@ impl Node {
                 Guard::new(listener.addr(), config.token.clone(), config.allowed_hosts.clone());
             http::door(listener, cache.clone(), guard, config.request_log, config.has_demo)
         });
+        let resp = resp.map(|listener| {
+            resp::door(listener, cache.clone(), config.token.clone(), config.has_demo)
+        });
         let mut doors = vec![];
-        for (door, spec) in [http].into_iter().flatten() {
+        for (door, spec) in [http, resp].into_iter().flatten() {
             supervisor.add(spec).await?;
             doors.push(door);
         }
@@ -155,7 +168,11 @@ impl Node {
     /// Where the HTTP door listens; `None` if there is none.
     #[must_use]
     pub fn http_addr(&self) -> Option<SocketAddr> {
-        self.doors.iter().find(|door| door.name() == "http").map(Door::addr)
+        self.addr_of("http")
+    }
+
+    fn addr_of(&self, door: &str) -> Option<SocketAddr> {
+        self.doors.iter().find(|other| other.name() == door).map(Door::addr)
     }
 
     /// Serves as soon as this node is in a cluster, or at once if it is to be in none. Never ends by
@@ -165,9 +182,10 @@ impl Node {
             cluster.joined().await;
         }
         self.cache.set_state(NodeState::Ready);
-        let http = self.http_addr().map_or("off".to_owned(), |addr| addr.to_string());
+        let addr_of = |door| self.addr_of(door).map_or("off".to_owned(), |addr| addr.to_string());
+        let (http, resp) = (addr_of("http"), addr_of("resp"));
         let shards = self.cache.status().shards.len();
-        info!(http, shards, "node is ready");
+        info!(http, resp, shards, "node is ready");
         std::future::pending().await
     }
 

@@ -136,13 +136,10 @@ impl Router {
         now: Millis,
         bytes_max: usize,
     ) -> Result<Option<Found>, Error> {
-        let slot = key.slot();
-        if self.inner.gate.serves(slot, now) {
-            let found = self.shard_of(slot).find(key, now, bytes_max);
-            if self.is_sure(slot, found.is_some(), now) {
-                return Ok(found);
-            }
+        if let Some(found) = self.find_here(key, now, bytes_max) {
+            return Ok(found);
         }
+        let slot = key.slot();
         match Box::pin(self.ask(slot, Get { key: key.clone() }.into())).await? {
             Reply::Entry(found) => Ok(found.map(|entry| {
                 let value_bytes = entry.value.len();
@@ -150,6 +147,19 @@ impl Router {
             })),
             _ => Err(Error::Unanswered { owner: self.name_of(slot) }),
         }
+    }
+
+    /// The same, straight from the table; `None` if that says nothing, as the slot is another's or is not
+    /// all here.
+    #[inline]
+    #[must_use]
+    pub fn find_here(&self, key: &Key, now: Millis, bytes_max: usize) -> Option<Option<Found>> {
+        let slot = key.slot();
+        if !self.inner.gate.serves(slot, now) {
+            return None;
+        }
+        let found = self.shard_of(slot).find(key, now, bytes_max);
+        self.is_sure(slot, found.is_some(), now).then_some(found)
     }
 
     /// Some of a value of that version, if it is here still, whoever owns it by now.

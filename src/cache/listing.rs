@@ -29,6 +29,12 @@ pub struct Walk {
 }
 
 impl Walk {
+    /// A walk over the keys of a slot and of those behind it alone.
+    #[must_use]
+    pub fn from_slot(slot: Slot) -> Self {
+        Self { seen: (0..slot.0).map(Slot).collect(), ..Self::default() }
+    }
+
     /// Reads what [`Self::to_bytes`] has made; `None` for what it has not.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {

@@ -25,7 +25,7 @@ pub struct Flags {
     /// (env SMACHE_MAX_VALUE)
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     max_value: Option<String>,
-    /// Redis protocol listener; not in this version, must be off (env SMACHE_RESP)
+    /// Redis protocol listener, or off (default off; env SMACHE_RESP)
     #[arg(long, value_name = "ADDR", allow_hyphen_values = true)]
     resp: Option<String>,
     /// Listener for other nodes, or off (default off; env SMACHE_CLUSTER)

@@ -230,14 +230,6 @@ impl Settings {
         }
     }
 
-    /// What this version does not have is refused, so that nobody believes it is on.
-    pub(super) fn refuse_what_is_not_built(&self) -> Result<(), ConfigError> {
-        match self.effective(Name::Resp).value.as_str() {
-            "off" => Ok(()),
-            _ => Err(self.error(Name::Resp, "not in this version; allowed: off")),
-        }
-    }
-
     /// Notes a line for the log.
     pub(super) fn warn(&mut self, line: String) {
         self.warnings.push(line);

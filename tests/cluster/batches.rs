@@ -51,6 +51,7 @@ struct Tally {
 fn config(name: &str, join: &str) -> Config {
     Config {
         http: None,
+        resp: None,
         node: NodeName::new(name).unwrap(),
         shards: NonZeroUsize::new(2).unwrap(),
         memory_bytes: 64 << 20,

@@ -30,7 +30,11 @@ mod protocols;
 #[path = "../simulation/random.rs"]
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]
 mod random;
+mod redis_clients;
 mod replacing;
+#[path = "../harness/resp.rs"]
+#[allow(dead_code, reason = "the suites share it, and none needs all of it")]
+mod resp;
 mod states;
 mod strangers;
 mod supervision;

@@ -24,6 +24,9 @@ mod openapi;
 #[path = "../harness/process.rs"]
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]
 mod process;
+#[path = "../harness/resp.rs"]
+mod resp;
+mod resp_door;
 mod signals;
 #[path = "../harness/slow_link.rs"]
 mod slow_link;

@@ -28,7 +28,8 @@ fn wait_for_restarts(node: &Node, child: &str, least: u64) -> u64 {
 
 #[test]
 fn supervision_md_describes_the_running_tree() {
-    let node = Node::start(&["--shards", "3", "--cluster", "127.0.0.1:0", "--node", "a@test"]);
+    let doors = ["--cluster", "127.0.0.1:0", "--resp", "127.0.0.1:0"];
+    let node = Node::start(&[&doors[..], &["--shards", "3", "--node", "a@test"]].concat());
     let addr = node.get("/status").json()["cluster"]["members"][0]["addr"].clone();
     let join = ["--cluster", "127.0.0.1:0", "--join", addr.as_str().unwrap(), "--node", "b@test"];
     let _other = Node::start(&join);

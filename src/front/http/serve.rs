@@ -17,7 +17,6 @@ mod linger;
 mod malformed;
 mod outgoing;
 mod params;
-mod room;
 mod routes;
 mod stream;
 mod traffic;

@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use tokio::time::timeout;
 
 use super::answer::Refusal;
-use super::room::{Place, Room};
+use crate::door::room::{Place, Room};
 use crate::limits::{
     HTTP_BODY_BYTES_SMALL, HTTP_BODY_BYTES_TOTAL_MAX, HTTP_BODY_ROOM_TIMEOUT,
     HTTP_BODY_STALL_TIMEOUT, HTTP_BODY_TIMEOUT,

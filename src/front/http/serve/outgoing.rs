@@ -14,8 +14,8 @@ use warp::reply::{Reply, Response as Answer};
 
 use super::answer::NO_STORE;
 use super::deadline::{Activity, Size};
-use super::room::Place;
 use super::value::{Pieces, in_room};
+use crate::door::room::Place;
 use crate::limits::HTTP_ANSWER_BYTES_SMALL;
 
 /// The body of an answer.

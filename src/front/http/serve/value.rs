@@ -16,8 +16,8 @@ use warp::reply::Response as Answer;
 
 use super::answer::{NO_STORE, Refusal};
 use super::json::ValidJson;
-use super::room::{Place, Room};
 use crate::cache::{Cache, Found};
+use crate::door::room::{Place, Room};
 use crate::entry::{Entry, Key, MediaType, Version};
 use crate::limits::{
     HTTP_ANSWER_BYTES_SMALL, HTTP_ANSWER_BYTES_TOTAL_MAX, HTTP_ANSWER_ROOM_TIMEOUT,

@@ -1,4 +1,4 @@
-//! Room for bytes under way, which all connections share: bodies that come in, values that go out.
+//! Room for bytes under way, which all connections share: what comes in, values that go out.
 //!
 //! What comes takes room as it comes. Bodies that have grown to all the room there is would wait for each
 //! other for ever, so that one of them at a time grows on without: it ends, and its room comes back.
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 /// Some room for bytes.
 #[derive(Debug)]
-pub(super) struct Room {
+pub struct Room {
     /// One permit for each byte that is free.
     free: Semaphore,
     /// The permit to grow on without room.
@@ -24,7 +24,7 @@ pub(super) struct Room {
 
 /// What one body or value has of the room; it comes back when this is dropped.
 #[derive(Debug, Default)]
-pub(super) struct Place<'a> {
+pub struct Place<'a> {
     permit: Option<SemaphorePermit<'a>>,
     beyond: Option<SemaphorePermit<'a>>,
 }
@@ -40,19 +40,21 @@ impl Drop for Waiter<'_> {
 
 impl Room {
     /// Room for so many bytes.
-    pub(super) const fn new(bytes: usize) -> Self {
+    #[must_use]
+    pub const fn new(bytes: usize) -> Self {
         let (free, beyond) = (Semaphore::const_new(bytes), Semaphore::const_new(1));
         Self { free, beyond, waiting: AtomicUsize::new(0), wanted: Notify::const_new() }
     }
 
     /// A place for `bytes`, if there is room for them now.
-    pub(super) fn try_take(&self, bytes: usize) -> Option<Place<'_>> {
+    #[must_use]
+    pub fn try_take(&self, bytes: usize) -> Option<Place<'_>> {
         let permit = self.free.try_acquire_many(permits(bytes)).ok()?;
         Some(Place { permit: Some(permit), beyond: None })
     }
 
     /// A place for `bytes`, if there is room for them within `patience`.
-    pub(super) async fn take(&self, bytes: usize, patience: Duration) -> Option<Place<'_>> {
+    pub async fn take(&self, bytes: usize, patience: Duration) -> Option<Place<'_>> {
         if let Some(place) = self.try_take(bytes) {
             return Some(place);
         }
@@ -63,7 +65,7 @@ impl Room {
     }
 
     /// Lets `place` grow by `bytes`; whether it has grown within `patience`.
-    pub(super) async fn grow<'a>(
+    pub async fn grow<'a>(
         &'a self,
         place: &mut Place<'a>,
         bytes: usize,
@@ -96,12 +98,13 @@ impl Room {
     }
 
     /// Whether somebody waits for room.
-    pub(super) fn is_wanted(&self) -> bool {
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
         0 < self.waiting.load(Ordering::Relaxed)
     }
 
     /// Waits until somebody waits for room.
-    pub(super) async fn wanted(&self) {
+    pub async fn wanted(&self) {
         loop {
             let wanted = self.wanted.notified();
             if self.is_wanted() {
