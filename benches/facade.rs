@@ -22,6 +22,7 @@ const RECORDS: usize = 10_000;
 
 fn config() -> Config {
     Config {
+        resp: None,
         http: None,
         node: NodeName::new("bench@localhost").unwrap(),
         shards: 4.try_into().unwrap(),
