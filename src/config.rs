@@ -25,7 +25,7 @@ use crate::limits::{
 };
 
 use crate::member::NodeName;
-use crate::notation;
+use crate::notation::{self, TIME_ALLOWED};
 
 pub use cluster::{ClusterConfig, Seed};
 pub use example::example;
@@ -120,26 +120,8 @@ impl Config {
 
     fn from_settings(mut settings: Settings) -> Result<(Self, Vec<Effective>), ConfigError> {
         let shards = settings.parse(Name::Shards, shards)?;
-        let room = Room::of_this_process();
-        let memory_bytes = settings.parse(Name::Memory, |text| memory(text, &room))?;
-        if settings.value(Name::Memory).ends_with('%') {
-            let size = ByteSize(memory_bytes as u64);
-            settings.show(Name::Memory, format!("{} = {size}", settings.value(Name::Memory)));
-        }
-        if let Some(warning) = room.warning(memory_bytes) {
-            settings.warn(warning);
-        }
+        let memory_bytes = memory_of_shards(&mut settings, shards)?;
         let shard_bytes = memory_bytes / shards.get();
-        if TABLE_BYTES_MAX < shard_bytes {
-            let most = ByteSize(TABLE_BYTES_MAX as u64);
-            let reason = format!("allowed: up to {most} for each shard, so more --shards");
-            return Err(settings.error(Name::Memory, reason));
-        }
-        if shard_bytes < TABLE_BYTES_MIN {
-            let least = ByteSize((TABLE_BYTES_MIN * shards.get()) as u64);
-            let reason = format!("allowed: at least {least} for {shards} shards");
-            return Err(settings.error(Name::Memory, reason));
-        }
         // The default gives way to a small memory; what was asked for does not.
         let value_bytes_allowed = shard_bytes / VALUE_SHARE_MAX;
         settings.lower_default(Name::MaxValue, value_bytes_allowed);
@@ -171,6 +153,7 @@ impl Config {
         let has_demo = settings.parse(Name::Demo, switch)?;
         settings.show(Name::Demo, has_demo.to_string());
         settings.show(Name::Insecure, is_insecure.to_string());
+        settings.show(Name::LogKeys, request_log.has_keys.to_string());
         let config = Self {
             http,
             resp,
@@ -213,6 +196,31 @@ type Parsed<T> = Result<T, String>;
 fn shards(text: &str) -> Parsed<NonZeroUsize> {
     let shards = text.parse().ok().filter(|shards: &NonZeroUsize| shards.get() <= SHARDS_MAX);
     shards.ok_or_else(|| format!("allowed: a whole number from 1 to {SHARDS_MAX}"))
+}
+
+/// The memory of all shards together, with what is to be said of it.
+fn memory_of_shards(settings: &mut Settings, shards: NonZeroUsize) -> Result<usize, ConfigError> {
+    let room = Room::of_this_process();
+    let memory_bytes = settings.parse(Name::Memory, |text| memory(text, &room))?;
+    if settings.value(Name::Memory).ends_with('%') {
+        let size = ByteSize(memory_bytes as u64);
+        settings.show(Name::Memory, format!("{} = {size}", settings.value(Name::Memory)));
+    }
+    if let Some(warning) = room.warning(memory_bytes) {
+        settings.warn(warning);
+    }
+    let shard_bytes = memory_bytes / shards.get();
+    if TABLE_BYTES_MAX < shard_bytes {
+        let most = ByteSize(TABLE_BYTES_MAX as u64);
+        let reason = format!("allowed: up to {most} for each shard, so more --shards");
+        return Err(settings.error(Name::Memory, reason));
+    }
+    if shard_bytes < TABLE_BYTES_MIN {
+        let least = ByteSize((TABLE_BYTES_MIN * shards.get()) as u64);
+        let reason = format!("allowed: at least {least} for {shards} shards");
+        return Err(settings.error(Name::Memory, reason));
+    }
+    Ok(memory_bytes)
 }
 
 /// Whether two listeners want the same port of the same machine.
@@ -279,8 +287,8 @@ fn slow(text: &str) -> Parsed<Option<Duration>> {
     if text == "off" {
         return Ok(None);
     }
-    let time = humantime::parse_duration(text).ok().filter(|time| !time.is_zero());
-    time.map(Some).ok_or_else(|| "allowed: a time like 50ms or 1s, or off".to_owned())
+    let time = notation::time(text).filter(|time| !time.is_zero());
+    time.map(Some).ok_or_else(|| format!("allowed: a time like {TIME_ALLOWED}, or off"))
 }
 
 fn log_format(text: &str) -> Parsed<LogFormat> {
