@@ -1,7 +1,7 @@
 //! The program: reads the command line and runs a node or asks one.
 
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Write, stderr, stdout};
+use std::io::{self, ErrorKind, Write, stderr, stdout};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -73,10 +73,7 @@ fn main() -> ExitCode {
         Verb::Serve(flags) => {
             with_config(&flags, |config, settings| serve(&flags, config, &settings))
         }
-        Verb::Config { example: true, .. } => match write!(stdout(), "{}", config::example()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(reason) => fail(&reason.to_string(), 1),
-        },
+        Verb::Config { example: true, .. } => printed(config::example().as_bytes()),
         Verb::Config { flags, json, .. } => {
             with_config(&flags, |config, settings| print(&config.warnings, &settings, json))
         }
@@ -160,7 +157,11 @@ fn set_wrong_clock() -> anyhow::Result<()> {
 fn complete(shell: Shell) -> ExitCode {
     let mut script = vec![];
     clap_complete::generate(shell, &mut Line::command(), "smache", &mut script);
-    match stdout().lock().write_all(&script) {
+    printed(&script)
+}
+
+fn printed(bytes: &[u8]) -> ExitCode {
+    match put(bytes) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => fail(&format!("cannot print: {failed}"), 1),
     }
@@ -183,8 +184,7 @@ fn start_runtime() -> anyhow::Result<Runtime> {
     runtime.context("cannot start the runtime")
 }
 
-/// Prints the settings, and beside them what is to be said of them. A reader that has seen enough and
-/// closed the pipe is no error.
+/// Prints the settings, and beside them what is to be said of them.
 fn print(warnings: &[String], settings: &[Effective], json: bool) -> anyhow::Result<()> {
     warnings.iter().for_each(|line| drop(writeln!(stderr(), "smache: {line}")));
     let mut text = String::new();
@@ -194,8 +194,13 @@ fn print(warnings: &[String], settings: &[Effective], json: bool) -> anyhow::Res
     for Effective { name, value, source } in settings.iter().filter(|_| !json) {
         writeln!(text, "{name:<13} {value:<24} ({source})")?;
     }
-    match stdout().lock().write_all(text.as_bytes()) {
-        Err(failed) if failed.kind() != ErrorKind::BrokenPipe => Err(failed.into()),
+    Ok(put(text.as_bytes())?)
+}
+
+/// Puts `bytes` to standard output. A reader that has seen enough and closed the pipe is no error.
+fn put(bytes: &[u8]) -> io::Result<()> {
+    match stdout().lock().write_all(bytes) {
+        Err(failed) if failed.kind() != ErrorKind::BrokenPipe => Err(failed),
         _ => Ok(()),
     }
 }

@@ -81,6 +81,12 @@ fn config_minds_no_reader_that_has_seen_enough_and_warns_of_what_is_hardly_meant
     let warnings = text(&output.stderr);
     assert!(warnings.contains("SMACHE_MEMROY") && !warnings.contains("SMACHE_PORT"), "{warnings}");
     assert!(warnings.contains("900.0 GiB") && warnings.contains("allowed: less"), "{warnings}");
+    for words in [&["config", "--example"][..], &["config", "--json"], &["completions", "bash"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = smache(words).stdout(writer).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+    }
 }
 
 #[test]
