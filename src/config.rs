@@ -287,8 +287,10 @@ fn slow(text: &str) -> Parsed<Option<Duration>> {
     if text == "off" {
         return Ok(None);
     }
-    let time = notation::time(text).filter(|time| !time.is_zero());
-    time.map(Some).ok_or_else(|| format!("allowed: a time like {TIME_ALLOWED}, or off"))
+    // All of them are as slow as 0.
+    notation::time(text)
+        .map(Some)
+        .ok_or_else(|| format!("allowed: a time like {TIME_ALLOWED}, or off"))
 }
 
 fn log_format(text: &str) -> Parsed<LogFormat> {

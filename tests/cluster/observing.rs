@@ -18,7 +18,7 @@ fn samples(member: &Member) -> BTreeMap<String, f64> {
 
 #[test]
 fn a_request_has_one_name_in_the_logs_of_all_nodes_it_comes_to() {
-    let slow = [("SMACHE_SLOW", "1us")];
+    let slow = [("SMACHE_SLOW", "0ms")];
     let a = Member::start_with("a", "127.0.0.1:0", &[], &slow);
     let b = Member::start_with("b", "127.0.0.1:0", &[&a.addr], &slow);
     settle(&[&a, &b]);

@@ -81,7 +81,7 @@ fn a_cluster_under_faults_keeps_its_promises() {
 }
 
 /// The first seeds that each planted bug is looked for in; `SMACHE_BUG_SEEDS` sets another number.
-const BUG_SEEDS: u64 = 200;
+const BUG_SEEDS: u64 = 600;
 
 /// The first of so many seeds in which a bug is found out, and by what.
 fn find(bug: Bug, seeds: u64) -> Option<(u64, String)> {
