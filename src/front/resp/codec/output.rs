@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn each_form_of_the_protocol_has_its_own_words() {
-        let cases: [(&str, &str, fn(&mut Output)); 9] = [
+        type Case = (&'static str, &'static str, fn(&mut Output));
+        let cases: [Case; 9] = [
             ("+OK\r\n", "+OK\r\n", |out| out.simple("OK")),
             (":-7\r\n", ":-7\r\n", |out| out.integer(-7)),
             ("$2\r\nab\r\n", "$2\r\nab\r\n", |out| out.bulk("ab")),
