@@ -69,6 +69,8 @@ fn every_node_serves_redis_clients_every_key_also_when_another_one_goes() {
     while b.has_ended().is_none() {
         assert_eq!(pipeline(&mut at_a, &get), expected);
     }
+    assert_eq!(at_b.try_reply(), None);
+    assert_eq!(b.lines("did not end in time"), Vec::<String>::new());
     assert_eq!(pipeline(&mut at_a, &get), expected);
     assert_eq!(count(&mut at_a, &["DBSIZE"]), KEYS as i64);
 }

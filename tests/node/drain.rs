@@ -39,7 +39,7 @@ fn a_drain_answers_what_has_begun_and_exits_with_0() {
 }
 
 /// A request whose body never comes, and that the node has begun to read.
-fn begin_endless_request(node: &Node) -> Client {
+pub fn begin_endless_request(node: &Node) -> Client {
     let mut client = node.client();
     client.send(b"POST /api HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{").unwrap();
     // Connections are accepted in order.

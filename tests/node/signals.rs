@@ -9,17 +9,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use smache::limits::SECOND_SIGNAL_AFTER;
 
+use crate::drain::begin_endless_request;
 use crate::http::Client;
 use crate::process::{Node, smache};
-
-/// A request whose body never comes, and that the node has begun to read.
-fn begin_endless_request(node: &Node) -> Client {
-    let mut client = node.client();
-    client.send(b"POST /api HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{").unwrap();
-    // Connections are accepted in order.
-    assert_eq!(node.get("/").status, 200);
-    client
-}
 
 #[test]
 fn a_second_signal_ends_the_drain_once_a_second_has_passed() {

@@ -189,7 +189,7 @@ impl<'a> Input<'a> {
             let patience = self.patience();
             let silence = patience.map(|patience| Instant::now() + patience);
             let silence = silence.into_iter().chain(stranger).min();
-            let is_draining = matches!(*phase.borrow(), Phase::Draining);
+            let is_draining = Phase::Draining <= *phase.borrow();
             let called = is_draining.then(|| Instant::now() + RESP_LINGER_TIMEOUT);
             tokio::select! {
                 biased;
