@@ -42,7 +42,7 @@ pub(super) fn command(
             out.map(named.len());
             named.into_iter().for_each(|row| document(row, out));
         }
-        b"getkeys" if 3 <= request.len() => return tell_keys(request, out),
+        b"getkeys" if 4 <= request.len() => return tell_keys(request, out),
         b"count" => return Err(Failure::arity("command|count")),
         b"list" => return Err(Failure::SYNTAX),
         b"getkeys" => return Err(Failure::arity("command|getkeys")),

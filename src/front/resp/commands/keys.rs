@@ -57,6 +57,57 @@ pub(super) fn deadline(text: &[u8], unit: Unit, command: &str) -> Result<Millis,
     time.map(Millis).ok_or_else(|| Failure::expire_time(command))
 }
 
+/// What options say of the end of an entry. One may be said again, two different ones may not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum EndOption {
+    #[default]
+    Unsaid,
+    /// The word that takes no argument: `KEEPTTL` or `PERSIST`.
+    Word,
+    /// A time, and which argument says how long.
+    Time(Unit, usize),
+}
+
+impl EndOption {
+    /// Takes the option at `at`, if it is one of the end, and moves `at` to the last of its arguments.
+    pub(super) fn take(
+        &mut self,
+        request: Request<'_>,
+        at: &mut usize,
+        without_argument: &[u8],
+    ) -> Result<(), Failure> {
+        let word = request.arg(*at).to_ascii_lowercase();
+        let said = match Unit::of_option(&word) {
+            Some(unit) if *at + 1 < request.len() => {
+                *at += 1;
+                Self::Time(unit, *at)
+            }
+            None if word == without_argument => Self::Word,
+            _ => return Err(Failure::SYNTAX),
+        };
+        match (*self, said) {
+            (Self::Time(before, _), Self::Time(unit, _)) if before != unit => Err(Failure::SYNTAX),
+            (Self::Word, Self::Time(..)) | (Self::Time(..), Self::Word) => Err(Failure::SYNTAX),
+            _ => {
+                *self = said;
+                Ok(())
+            }
+        }
+    }
+
+    /// The end of an entry that was said as a time.
+    pub(super) fn deadline(
+        self,
+        request: Request<'_>,
+        command: &str,
+    ) -> Result<Option<Millis>, Failure> {
+        match self {
+            Self::Time(unit, at) => deadline(request.arg(at), unit, command).map(Some),
+            Self::Unsaid | Self::Word => Ok(None),
+        }
+    }
+}
+
 pub(super) fn del<'a>(request: Request<'a>, asked: &mut Asked<'a>) -> Result<(), Failure> {
     let delete = |at| Ok(Delete { key: Key::new(request.kept(at))? }.into());
     count(request, asked, delete)

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::super::asked::{Asked, Replies};
 use super::super::codec::{Output, Request};
 use super::super::failure::Failure;
-use super::keys::{Unit, deadline, number};
+use super::keys::{EndOption, Unit, deadline, number};
 use super::updates;
 use crate::command::{Command, Condition, End, Get, Gives, Put, Reply, Stored, Swap};
 use crate::entry::{Key, MediaType, Millis};
@@ -102,30 +102,27 @@ pub(super) struct SetOptions {
 impl SetOptions {
     pub(super) fn of(request: Request<'_>) -> Result<Self, Failure> {
         let mut options = Self::default();
+        let mut end = EndOption::default();
         let mut at = 3;
         while let Some(word) = request.get(at) {
-            let word = word.to_ascii_lowercase();
-            let is_free = options.condition == Condition::Always && options.if_equal.is_none();
-            let is_endless = options.expires_at.is_none() && !options.keeps;
-            match (&word[..], Unit::of_option(&word)) {
-                (b"nx", _) if is_free => options.condition = Condition::Absent,
-                (b"xx", _) if is_free => options.condition = Condition::Present,
-                (b"get", _) => options.gives = Gives::Entry,
-                (b"keepttl", _) if is_endless => options.keeps = true,
-                (b"ifeq", _) if is_free => {
+            let is_free = |condition| {
+                options.if_equal.is_none()
+                    && [Condition::Always, condition].contains(&options.condition)
+            };
+            match &word.to_ascii_lowercase()[..] {
+                b"nx" if is_free(Condition::Absent) => options.condition = Condition::Absent,
+                b"xx" if is_free(Condition::Present) => options.condition = Condition::Present,
+                b"get" => options.gives = Gives::Entry,
+                b"ifeq" if is_free(Condition::Always) && at + 1 < request.len() => {
                     at += 1;
-                    options.if_equal = Some(at).filter(|at| *at < request.len());
-                    options.if_equal.ok_or(Failure::SYNTAX)?;
+                    options.if_equal = Some(at);
                 }
-                (_, Some(unit)) if is_endless => {
-                    at += 1;
-                    let end = request.get(at).ok_or(Failure::SYNTAX)?;
-                    options.expires_at = Some(deadline(end, unit, "set")?);
-                }
-                _ => return Err(Failure::SYNTAX),
+                _ => end.take(request, &mut at, b"keepttl")?,
             }
             at += 1;
         }
+        options.keeps = end == EndOption::Word;
+        options.expires_at = end.deadline(request, "set")?;
         // What was there before is what it must have been.
         match options {
             Self { if_equal: Some(_), gives: Gives::Entry, .. } => Err(Failure::SYNTAX),

@@ -4,7 +4,7 @@ use super::super::asked::Asked;
 use super::super::codec::{Output, Request};
 use super::super::failure::Failure;
 use super::super::session::Session;
-use super::keys::{Unit, deadline, number};
+use super::keys::{EndOption, Unit, number};
 use super::strings::stored;
 use super::{Waiting, decimal};
 use crate::clock;
@@ -137,13 +137,16 @@ pub(super) fn getdel<'a>(request: Request<'a>, asked: &mut Asked<'a>) -> Result<
 }
 
 pub(super) fn getex<'a>(request: Request<'a>, asked: &mut Asked<'a>) -> Result<(), Failure> {
-    let word = request.get(2).map(<[u8]>::to_ascii_lowercase).unwrap_or_default();
-    let expires_at = match (request.len(), Unit::of_option(&word)) {
-        (2, _) => return asked.value(request, 1),
-        (3, _) if word == b"persist" => None,
-        (4, Some(unit)) => Some(deadline(request.arg(3), unit, "getex")?),
-        _ => return Err(Failure::SYNTAX),
-    };
+    if request.len() == 2 {
+        return asked.value(request, 1);
+    }
+    let mut end = EndOption::default();
+    let mut at = 2;
+    while at < request.len() {
+        end.take(request, &mut at, b"persist")?;
+        at += 1;
+    }
+    let expires_at = end.deadline(request, "getex")?;
     let touch = touch(request, expires_at, EndIs::Any, Gives::Entry)?;
     asked.ask(request, touch, tell_entry);
     Ok(())
