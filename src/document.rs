@@ -105,11 +105,71 @@ fn apply_all(value: &mut Value, patch: &Patch, bytes_max: usize) -> Result<(), D
                 return Err(DocumentError::TooLarge);
             }
         }
+        if let PatchOperation::Test(test) = operation {
+            let found = test.path.resolve(value).ok();
+            if !found.is_some_and(|found| is_equal(found, &test.value)) {
+                let reason = format!("operation {at} at \"{}\": value did not match", test.path);
+                return Err(DocumentError::Mismatch(reason));
+            }
+            continue;
+        }
         json_patch::patch(value, std::slice::from_ref(operation)).map_err(|error| {
             DocumentError::Mismatch(format!("operation {at} at \"{}\": {}", error.path, error.kind))
         })?;
     }
     Ok(())
+}
+
+/// Whether two values are equal as RFC 6902 (4.6) has it: numbers are if they are the same number, however
+/// they are written.
+fn is_equal(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => {
+            let (one, other) = (one.as_str(), other.as_str());
+            one == other || Decimal::read(one).is_some_and(|one| Decimal::read(other) == Some(one))
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len()
+                && one.iter().zip(other).all(|(one, other)| is_equal(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let is_there = |(name, one): (&String, &Value)| {
+                other.get(name).is_some_and(|other| is_equal(one, other))
+            };
+            one.len() == other.len() && one.iter().all(is_there)
+        }
+        (one, other) => one == other,
+    }
+}
+
+/// A number as it would be written without a zero too many: its digits, and how many places they are
+/// before the point.
+#[derive(Debug, PartialEq, Eq)]
+struct Decimal {
+    is_negative: bool,
+    digits: String,
+    places: i64,
+}
+
+impl Decimal {
+    /// Reads a number of JSON; `None` if its exponent is beyond what is counted here.
+    fn read(text: &str) -> Option<Self> {
+        let (text, is_negative) =
+            text.strip_prefix('-').map_or((text, false), |positive| (positive, true));
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let all = [whole, fraction].concat();
+        let digits = all.trim_start_matches('0');
+        let leading = i64::try_from(all.len() - digits.len()).ok()?;
+        let digits = digits.trim_end_matches('0').to_owned();
+        if digits.is_empty() {
+            return Some(Self { is_negative: false, digits, places: 0 });
+        }
+        let exponent: i64 = exponent.parse().ok()?;
+        let places =
+            i64::try_from(whole.len()).ok()?.checked_sub(leading)?.checked_add(exponent)?;
+        Some(Self { is_negative, digits, places })
+    }
 }
 
 /// How deep what an operation puts will be nested.
@@ -246,6 +306,39 @@ mod tests {
             assert!(is_none, "{wrong}");
         }
         assert_eq!(patched("{", "[]"), Err(DocumentError::NotJson));
+    }
+
+    #[test]
+    fn a_test_compares_numbers_as_numbers_at_any_depth() {
+        let value = r#"{"n":1,"l":[0.10,{"x":-0.0}],"big":12345678901234567890123}"#;
+        let holds = |path: &str, expected: &str| {
+            let patch = format!(r#"[{{"op":"test","path":"{path}","value":{expected}}}]"#);
+            match patched(value, &patch) {
+                Ok(_) => true,
+                Err(DocumentError::Mismatch(_)) => false,
+                Err(other) => panic!("{path} {expected}: {other}"),
+            }
+        };
+        for (path, expected, is_equal) in [
+            ("/n", "1", true),
+            ("/n", "1.0", true),
+            ("/n", "10e-1", true),
+            ("/n", "0.01E+2", true),
+            ("/n", "-1", false),
+            ("/n", "1.0000000000000000000001", false),
+            ("/n", "1e99999999999999999999", false),
+            ("/n", "\"1\"", false),
+            ("/n", "true", false),
+            ("/l", r#"[1e-1,{"x":0}]"#, true),
+            ("/l", r#"[0.1]"#, false),
+            ("/l/1", r#"{"x":0e7,"y":1}"#, false),
+            ("/l/1", r#"{"y":0}"#, false),
+            ("/big", "12345678901234567890123.0", true),
+            ("/big", "12345678901234567890124", false),
+            ("/none", "null", false),
+        ] {
+            assert_eq!(holds(path, expected), is_equal, "{path} {expected}");
+        }
     }
 
     #[test]
