@@ -221,6 +221,10 @@ pub const BATCH_WINDOW_BYTES: usize = 256 * 1024;
 /// Small values that are read together.
 pub const BATCH_WINDOW_READS: usize = 128;
 
+/// Bytes that are read ahead while answers wait for their clients, of all batches: who sends all of one
+/// before it reads is answered, whatever the answers are, if no more of it is left than this.
+pub const BATCH_AHEAD_BYTES_TOTAL_MAX: usize = 6 * 1024 * 1024;
+
 /// Bytes of answers from which on a batch waits for its client to read them. As many as those to the most
 /// writes there are in one: who sends all of it before it reads is answered.
 pub const BATCH_ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -308,6 +312,7 @@ const _: () = assert!(
         * (BATCH_WINDOW_READS * HTTP_ANSWER_BYTES_SMALL
             + BATCH_WINDOW_BYTES
             + BATCH_ANSWER_BYTES_MAX)
+        + BATCH_AHEAD_BYTES_TOTAL_MAX
         <= 32 * 1024 * 1024
 );
 // A page of the longest keys fits into a frame, with those of a bucket more.

@@ -65,6 +65,26 @@ fn each_operation_has_its_own_answer_in_its_own_place() {
 }
 
 #[test]
+fn who_sends_all_of_a_batch_before_it_reads_is_answered() {
+    let node = Node::start(&["--memory", "64MiB"]);
+    let mut client = node.client();
+    let large = json!([{"op": "put", "key": "large", "value": "y".repeat(4_000)}]);
+    assert_eq!(statuses(&run(&mut client, &large)), [201]);
+    // More than the system takes on the way, in both directions.
+    let value = "x".repeat(1_100);
+    let pair = |n: usize| {
+        [
+            json!({"op": "put", "key": n.to_string(), "value": value}),
+            json!({"op": "get", "key": "large"}),
+        ]
+    };
+    let operations: Vec<_> = (0..5_000).flat_map(pair).collect();
+    let answers = streamed(&mut client, &json!(operations).to_string());
+    let expected: Vec<_> = (0..5_000).flat_map(|_| [201, 200]).collect();
+    assert_eq!(statuses(&answers), expected);
+}
+
+#[test]
 fn a_bad_element_fails_alone_and_says_what_is_wrong() {
     let node = Node::start(&["--max-value", "1KiB"]);
     let mut client = node.client();
@@ -151,6 +171,21 @@ fn unchunked(mut body: &[u8]) -> Vec<u8> {
     }
 }
 
+/// The answers to a batch that are more than are answered at once. All of it is sent before any is read.
+fn streamed(client: &mut Client, body: &str) -> Vec<Value> {
+    let head = format!(
+        "POST /v1/a HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    client.send(head.as_bytes()).unwrap();
+    client.send(body.as_bytes()).unwrap();
+    let all = client.receive_all().unwrap();
+    let end = all.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+    let head = String::from_utf8_lossy(&all[..end]);
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("chunked"), "{head}");
+    serde_json::from_slice(&unchunked(&all[end..])).unwrap()
+}
+
 #[test]
 fn ten_thousand_operations_are_done_and_answered_as_they_are_read() {
     let node = Node::start(&[]);
@@ -163,18 +198,7 @@ fn ten_thousand_operations_are_done_and_answered_as_they_are_read() {
     assert!(statuses(&answers).iter().all(|status| *status == 201));
 
     let gets: Vec<_> = (0..10_001).map(|n| json!({"op": "get", "key": format!("k{n}")})).collect();
-    let body = json!(gets).to_string();
-    let head = format!(
-        "POST /v1/a HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    client.send(head.as_bytes()).unwrap();
-    client.send(body.as_bytes()).unwrap();
-    let all = client.receive_all().unwrap();
-    let end = all.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
-    let head = String::from_utf8_lossy(&all[..end]);
-    assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("chunked"), "{head}");
-    let answers: Vec<Value> = serde_json::from_slice(&unchunked(&all[end..])).unwrap();
+    let answers = streamed(&mut client, &json!(gets).to_string());
     assert_eq!(answers.len(), 10_001);
     for (n, answer) in answers[..10_000].iter().enumerate() {
         assert_eq!(answer["value"], format!("{n}-{pad}"));

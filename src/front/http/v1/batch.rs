@@ -2,7 +2,8 @@
 //!
 //! Operations are taken as they come and done in windows, each of which the facade sorts by shard and
 //! node. What is answered is gathered up to a bound: a batch whose answers fit is answered whole, and
-//! one whose answers do not goes on as the client reads, so that neither end ever holds all of it.
+//! one whose answers do not goes on as the client reads, so that neither end ever holds all of it. While
+//! answers wait some more of the body is read, for clients that send all of it before they read.
 
 use std::collections::{HashSet, VecDeque};
 use std::pin::Pin;
@@ -21,18 +22,22 @@ use super::media::{essence, only_plain};
 use super::native::Native;
 use crate::cache::Cache;
 use crate::command::{Command, Reply};
+use crate::door::room::{Place, Room};
 use crate::entry::{Key, Namespace, Slot};
 use crate::front::http::serve::{Params, Parts, Refusal, find, flow, raw_json};
 use crate::limits::{
-    BATCH_ANSWER_BYTES_MAX, BATCH_COMMANDS_MAX, BATCH_ELEMENT_BYTES_MORE, BATCH_WINDOW_BYTES,
-    BATCH_WINDOW_COMMANDS, BATCH_WINDOW_READS, BATCHES_MAX, HTTP_ANSWER_ROOM_TIMEOUT,
-    HTTP_BODY_TIMEOUT,
+    BATCH_AHEAD_BYTES_TOTAL_MAX, BATCH_ANSWER_BYTES_MAX, BATCH_COMMANDS_MAX,
+    BATCH_ELEMENT_BYTES_MORE, BATCH_WINDOW_BYTES, BATCH_WINDOW_COMMANDS, BATCH_WINDOW_READS,
+    BATCHES_MAX, HTTP_ANSWER_ROOM_TIMEOUT, HTTP_BODY_TIMEOUT,
 };
 
 const NDJSON: &str = "application/x-ndjson";
 
 /// Batches that may be under way, of the whole process: each takes as much as a window and its answers.
 static PLACES: Semaphore = Semaphore::const_new(BATCHES_MAX);
+
+/// Room for what is read of batches while answers wait.
+static AHEAD: Room = Room::new(BATCH_AHEAD_BYTES_TOTAL_MAX);
 
 /// A batch under way.
 struct Batch<S> {
@@ -41,6 +46,7 @@ struct Batch<S> {
     body: Pin<Box<S>>,
     /// What came of the body and was not looked at.
     piece: Bytes,
+    ahead: Ahead,
     elements: Elements,
     window: Window,
     answers: Answers,
@@ -48,6 +54,16 @@ struct Batch<S> {
     count: usize,
     is_over: bool,
     _place: SemaphorePermit<'static>,
+}
+
+/// What came of a body while answers waited.
+#[derive(Default)]
+struct Ahead {
+    pieces: VecDeque<(Result<Bytes, Refusal>, Option<Place<'static>>)>,
+    /// Whether there was no room for the last of them.
+    is_full: bool,
+    /// Whether nothing comes any more.
+    is_all: bool,
 }
 
 /// Elements that are about to be done.
@@ -93,6 +109,7 @@ impl Native {
             namespace: namespace.clone(),
             body: Box::pin(parts.body),
             piece: Bytes::new(),
+            ahead: Ahead::default(),
             elements: Elements::new(form, element_bytes),
             window: Window::default(),
             answers: Answers { form: answered, bytes: vec![], is_first: true },
@@ -125,10 +142,11 @@ where
         tokio::spawn(async move {
             loop {
                 let piece = std::mem::take(&mut self.answers.bytes);
-                if sender.send(Some(piece.into())).await.is_err() {
+                let Some(place) = self.place_in(&sender).await else {
                     // The client is gone. What was not done is not done.
                     return;
-                }
+                };
+                place.send(Some(piece.into()));
                 if self.is_over {
                     // As above.
                     let _ = sender.send(None).await;
@@ -141,6 +159,44 @@ where
             }
         });
         pieces
+    }
+
+    /// Waits until the client has taken what was answered before, and reads on meanwhile; `None` if it is
+    /// gone.
+    async fn place_in<'s>(
+        &mut self,
+        sender: &'s mpsc::Sender<Option<Bytes>>,
+    ) -> Option<mpsc::Permit<'s, Option<Bytes>>> {
+        let mut place = std::pin::pin!(sender.reserve());
+        loop {
+            tokio::select! {
+                biased;
+                place = &mut place => return place.ok(),
+                piece = self.body.next(), if self.ahead.takes_more() => {
+                    let piece = piece.map(|piece| piece.map_err(|reason| broken(&reason)));
+                    self.ahead.add(piece.map(|piece| piece.map(whole)));
+                }
+            }
+        }
+    }
+
+    /// The next piece of the body; `None` at its end.
+    async fn next_piece(&mut self) -> Result<Option<Bytes>, Refusal> {
+        if let Some(piece) = self.ahead.next() {
+            return piece.map(Some);
+        }
+        if self.ahead.is_all {
+            return Ok(None);
+        }
+        match timeout(HTTP_BODY_TIMEOUT, self.body.next()).await {
+            Ok(piece) => {
+                piece.transpose().map_err(|reason| broken(&reason)).map(|it| it.map(whole))
+            }
+            Err(_) => {
+                let message = format!("nothing came of the body for {HTTP_BODY_TIMEOUT:?}");
+                Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, message))
+            }
+        }
     }
 
     /// Takes what has come, up to a window, and has it done.
@@ -197,16 +253,9 @@ where
             if element.is_some() {
                 return Ok(element);
             }
-            let Ok(piece) = timeout(HTTP_BODY_TIMEOUT, self.body.next()).await else {
-                let message = format!("nothing came of the body for {HTTP_BODY_TIMEOUT:?}");
-                return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, message));
-            };
-            match piece {
+            match self.next_piece().await? {
                 None => return self.elements.end().map_err(|NoArray| no_array()),
-                Some(Ok(mut piece)) => self.piece = piece.copy_to_bytes(piece.remaining()),
-                Some(Err(reason)) => {
-                    return Err(Refusal::bad_request(format!("body is broken: {reason}")));
-                }
+                Some(piece) => self.piece = piece,
             }
         }
     }
@@ -261,6 +310,35 @@ where
             (reply, _) => (reply, None),
         };
         self.answers.try_add(|out| asked.answer(reply, bytes_max, out))
+    }
+}
+
+fn whole(mut piece: impl Buf) -> Bytes {
+    piece.copy_to_bytes(piece.remaining())
+}
+
+fn broken(reason: &warp::Error) -> Refusal {
+    Refusal::bad_request(format!("body is broken: {reason}"))
+}
+
+impl Ahead {
+    fn takes_more(&self) -> bool {
+        !self.is_all && !self.is_full
+    }
+
+    /// Keeps what came of the body, or that it is over.
+    fn add(&mut self, piece: Option<Result<Bytes, Refusal>>) {
+        self.is_all |= !matches!(piece, Some(Ok(_)));
+        let Some(piece) = piece else { return };
+        let place = AHEAD.try_take(piece.as_ref().map_or(0, Bytes::len));
+        self.is_full = place.is_none();
+        self.pieces.push_back((piece, place));
+    }
+
+    fn next(&mut self) -> Option<Result<Bytes, Refusal>> {
+        let (piece, _place) = self.pieces.pop_front()?;
+        self.is_full = false;
+        Some(piece)
     }
 }
 
