@@ -5,6 +5,7 @@
 
 mod figures;
 mod listing;
+mod policies;
 mod status;
 
 use std::collections::BTreeMap;
@@ -29,11 +30,14 @@ use crate::supervision::Supervisor;
 use crate::trace;
 
 pub use crate::cluster::ForgetError;
+pub use crate::command::Figures as NamespaceFigures;
 pub use crate::peer::Chaos;
+pub use crate::policy::{Policy, PolicyError};
 pub use crate::supervision::{CrashError, Tree};
 pub use crate::table::Found;
 pub use figures::{ClusterFigures, Figures};
 pub use listing::{Listed, Walk};
+pub use policies::{Governance, Made, Measured, NotGoverned};
 pub use status::{
     ClusterStatus, Explanation, MemberState, MemberStatus, MemoryStatus, NodeState, PeerStatus,
     RequestStatus, ShardStatus, Status,
@@ -92,13 +96,15 @@ struct Inner {
     router: Router,
     supervisor: Supervisor,
     cluster: Option<Cluster>,
+    governance: Governance,
     state: watch::Sender<NodeState>,
     /// Whether a client has asked this node to drain.
     drain_asked: watch::Sender<bool>,
 }
 
 impl Cache {
-    /// A cache over `router`, on the node `node`, which is part of `cluster` if there is one.
+    /// A cache over `router`, on the node `node`, which is part of `cluster` if there is one and goes by
+    /// `governance`.
     #[must_use]
     pub fn new(
         node: NodeId,
@@ -106,6 +112,7 @@ impl Cache {
         router: Router,
         supervisor: Supervisor,
         cluster: Option<Cluster>,
+        governance: Governance,
     ) -> Self {
         let state = watch::Sender::new(NodeState::Starting);
         let started = Instant::now();
@@ -116,6 +123,7 @@ impl Cache {
             router,
             supervisor,
             cluster,
+            governance,
             state,
             drain_asked: watch::Sender::new(false),
         };

@@ -11,6 +11,7 @@ mod error;
 mod exchange;
 mod figures;
 mod manage;
+mod namespaces;
 mod native;
 mod output;
 mod settings;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 
 pub use bench::{BenchArgs, Distribution};
 pub use error::ClientError;
+pub use namespaces::{ListArgs, NamedArgs, NsCommand, SetArgs};
 pub use settings::ClientArgs;
 
 use exchange::Node;
@@ -47,6 +49,9 @@ pub enum Command {
     Ls(LsArgs),
     /// Have the operations of a file done, and print the answer to each
     Batch(BatchArgs),
+    /// Say what namespaces go by: how much memory each has, and how long its entries live
+    #[command(subcommand)]
+    Ns(NsCommand),
     /// Show a node's shards, memory, requests and the members of its cluster
     Status(StatusArgs),
     /// Draw a node's live supervision tree
@@ -321,6 +326,7 @@ pub async fn run(command: Command) -> Result<Exit, ClientError> {
         Command::Patch(args) => native::patch(&Node::new(args.client.settings()?), &args).await,
         Command::Ls(args) => native::ls(&Node::new(args.client.settings()?), &args).await,
         Command::Batch(args) => native::batch(&Node::new(args.client.settings()?), &args).await,
+        Command::Ns(command) => namespaces::run(&command).await,
         Command::Status(args) => {
             status::show(&Node::new(args.client.settings()?), args.client.format()).await
         }

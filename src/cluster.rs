@@ -5,6 +5,7 @@
 //! machines are pure and outlive the actors. What comes of them is published where requests find it:
 //! the gate of the shards and the routes of the router.
 
+mod agreement;
 mod dials;
 mod discovery;
 mod figures;
@@ -46,10 +47,12 @@ use crate::peer::message::{Received, Refusal, Request, Response, Unread};
 use crate::peer::{
     Admission, Answer, Answering, Chaos, Link, Transport, TransportConfig, TransportError,
 };
+use crate::registry::Registry;
 use crate::router::Router;
 use crate::shard::{Gate, Transfer};
 use crate::supervision::{Post, Supervisor};
 
+use agreement::Turns;
 use dials::Dials;
 use figures::Figures;
 use inbox::{Bell, FromPeer, Inbox};
@@ -92,6 +95,8 @@ struct Shared {
     router: Router,
     gate: Arc<Gate>,
     ids: Arc<Ids>,
+    registry: Arc<Registry>,
+    turns: Turns,
     /// Set once, when the node is about to listen.
     transport: OnceLock<Transport>,
     membership: Membership,
@@ -151,7 +156,7 @@ struct Holdings {
 
 impl Cluster {
     /// Listens for other nodes and starts to look for them. What is reserved for this node to give
-    /// comes into `ids`.
+    /// comes into `ids`, and what all are to know alike into `registry`.
     ///
     /// # Errors
     ///
@@ -161,10 +166,10 @@ impl Cluster {
         me: Member,
         router: Router,
         gate: Arc<Gate>,
-        ids: Arc<Ids>,
+        (ids, registry): (Arc<Ids>, Arc<Registry>),
         supervisor: &Supervisor,
     ) -> Result<Self, TransportError> {
-        let cluster = Self::new(me.clone(), config, router, gate, ids);
+        let cluster = Self::new(me.clone(), config, router, gate, (ids, registry));
         let config = TransportConfig {
             listen: config.listen,
             me: Member { standing: Standing::Joining, ..me.clone() },
@@ -192,7 +197,7 @@ impl Cluster {
         config: &ClusterConfig,
         router: Router,
         gate: Arc<Gate>,
-        ids: Arc<Ids>,
+        (ids, registry): (Arc<Ids>, Arc<Registry>),
     ) -> Self {
         let seeds = config.join.clone();
         let shared = Shared {
@@ -205,6 +210,8 @@ impl Cluster {
             router,
             gate,
             ids,
+            registry,
+            turns: Turns::default(),
             transport: OnceLock::new(),
             holdings: Holdings::new(me.id.clone()),
             membership: Membership::new(me, seeds),
@@ -368,6 +375,7 @@ impl Cluster {
             Request::Relay(_) | Request::Relayed(_) => {
                 Response::Refused("nothing to be passed on".to_owned())
             }
+            Request::Agree(theirs) => shared.agree(theirs),
             Request::Reserve(wanted) => shared.reserve_for(&from, wanted),
             Request::Left => {
                 shared.told(&from, |told| told.has_left = true);
@@ -598,7 +606,7 @@ mod tests {
         let supervisor = Supervisor::start().await.unwrap();
         supervisor.add(spec).await.unwrap();
         let router = Router::new(a.id.clone(), vec![shard], Arc::clone(&gate), routes);
-        (Cluster::new(a, &ClusterConfig::alone(), router, gate, Arc::default()), supervisor)
+        (Cluster::new(a, &ClusterConfig::alone(), router, gate, Default::default()), supervisor)
     }
 
     fn put(key: &'static str) -> Command {

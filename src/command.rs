@@ -13,6 +13,7 @@ mod find;
 mod get;
 mod increment;
 mod list_keys;
+mod measure;
 mod next_id;
 mod patch;
 #[cfg(feature = "next-protocol")]
@@ -36,6 +37,7 @@ pub use find::Find;
 pub use get::Get;
 pub use increment::Increment;
 pub use list_keys::{ListKeys, Page, Wants};
+pub use measure::{Figures, Measure};
 pub use next_id::NextId;
 pub use patch::{Patch, PatchForm};
 #[cfg(feature = "next-protocol")]
@@ -137,6 +139,7 @@ macro_rules! with_verbs {
             Swap
             Find
             ListKeys
+            Measure
             #[cfg(feature = "next-protocol")]
             Peek
         }

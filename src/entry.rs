@@ -226,6 +226,16 @@ impl Namespace {
     }
 }
 
+impl fmt::Display for Namespace {
+    /// As a client names it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.as_bytes() {
+            [] => f.write_str("default"),
+            name => f.write_str(&String::from_utf8_lossy(name)),
+        }
+    }
+}
+
 impl Tags {
     /// Checks and packs `tags`.
     ///

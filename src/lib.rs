@@ -1,7 +1,7 @@
 //! smache: a distributed cache served over HTTP, built from supervised actors.
 //!
 //! Layers, each naming itself and lower ones only: `limits`, `clock`, `metrics`, `notation`, `quiet`; `entry`, `member`,
-//! `supervision`; `record`, `partition`, `ids`, `trace`; `command`, `error`; `config`, `log`, `table`; `peer`; `shard`;
+//! `supervision`; `record`, `partition`, `ids`, `trace`, `census`, `registry`; `command`, `error`, `policy`; `config`, `log`, `table`; `peer`; `shard`;
 //! `router`; `cluster`; `cache`; `door`; `front`; `node`. Beside them stands `client`, which knows a node
 //! only over HTTP. `ARCHITECTURE.md` shows how they fit.
 
@@ -20,9 +20,12 @@ pub mod partition;
 pub mod ids;
 pub mod trace;
 pub mod document;
+pub mod census;
+pub mod registry;
 
 pub mod command;
 pub mod error;
+pub mod policy;
 
 pub mod config;
 pub mod log;

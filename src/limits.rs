@@ -28,6 +28,54 @@ pub const TAG_BYTES_MAX: usize = 255;
 /// All tags of an entry together with their lengths, in bytes: what two bytes can say.
 pub const TAGS_BYTES_MAX: usize = 65_535;
 
+// Namespaces.
+
+/// Namespaces that are counted apart because they came first; later ones are counted together.
+pub const NAMESPACES_NAMED_MAX: usize = 128;
+
+/// The same, with those that have a policy and came later.
+pub const NAMESPACES_COUNTED_MAX: usize = NAMESPACES_NAMED_MAX + POLICIES_MAX;
+
+/// Namespaces that have a policy: one with a quota has a queue, and a block of it that is filled in part,
+/// in each shard.
+pub const POLICIES_MAX: usize = 64;
+
+/// Least quota of a namespace, in bytes: there are values that fit into the part of a shard.
+pub const NAMESPACE_MEMORY_MIN: u64 = 64 * 1024;
+
+/// Largest body of a request that makes a policy, in bytes.
+pub const POLICY_BYTES_MAX: usize = 4 * 1024;
+
+// What all nodes know alike.
+
+/// Longest name, in bytes: that of a namespace, and what it is of before it.
+pub const REGISTRY_NAME_BYTES_MAX: usize = 128;
+
+/// What a name stands for, in bytes. All of it goes to each node that joins.
+pub const REGISTRY_VALUE_BYTES_MAX: usize = 1_024;
+
+/// Names that stand for something.
+pub const REGISTRY_NAMES_MAX: usize = 512;
+
+/// Names of which it is remembered that they were removed. The first ones are forgotten, and a node that
+/// was away for longer than so many are removed brings them back.
+pub const REGISTRY_REMOVED_MAX: usize = 512;
+
+/// How long a change waits for other nodes to have it before it is answered: one that does not answer
+/// has it as soon as it does.
+pub const REGISTRY_SPREAD_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Ticks of discovery between two comparisons with another node, one after the other.
+pub const REGISTRY_COMPARE_TICKS: u64 = 5;
+
+const _: () = assert!(NAMESPACE_BYTES_MAX + 32 < REGISTRY_NAME_BYTES_MAX);
+const _: () = assert!(POLICIES_MAX < REGISTRY_NAMES_MAX);
+const _: () = assert!(
+    (REGISTRY_NAMES_MAX + REGISTRY_REMOVED_MAX)
+        * (REGISTRY_NAME_BYTES_MAX + REGISTRY_VALUE_BYTES_MAX + 32)
+        < PEER_FRAME_BYTES_MAX
+);
+
 // Time.
 
 /// How far the cluster's time as two nodes have it may be apart before one takes the other's: far

@@ -43,6 +43,16 @@ pub const MEMORY_LIMIT: &str = "smache_memory_limit_bytes";
 pub const QUEUE: &str = "smache_shard_queue";
 /// Restarts, by supervised actor.
 pub const RESTARTS: &str = "smache_restarts";
+/// Entries of this node, by namespace.
+pub const NAMESPACE_ENTRIES: &str = "smache_namespace_entries";
+/// Bytes of those entries, by namespace.
+pub const NAMESPACE_BYTES: &str = "smache_namespace_bytes";
+/// Reads that found an entry, by namespace.
+pub const NAMESPACE_HITS: &str = "smache_namespace_hits";
+/// Reads that found none, by namespace.
+pub const NAMESPACE_MISSES: &str = "smache_namespace_misses";
+/// Entries dropped for want of room, by namespace.
+pub const NAMESPACE_EVICTIONS: &str = "smache_namespace_evictions";
 /// Seconds since the node started.
 pub const UPTIME: &str = "smache_uptime_seconds";
 /// 1 while the node takes requests, else 0.

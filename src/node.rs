@@ -14,7 +14,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info};
 
-use crate::cache::{Cache, NodeState};
+use crate::cache::{Cache, Governance, NodeState};
 use crate::clock;
 use crate::cluster::{Cluster, LeftBehind};
 use crate::config::Config;
@@ -25,6 +25,8 @@ use crate::ids::Ids;
 use crate::limits::{DRAIN_TIMEOUT, LAME_DUCK};
 use crate::member::{Boot, Member, NodeId, Standing, View};
 use crate::peer::TransportError;
+use crate::policy::Policies;
+use crate::registry::Registry;
 use crate::router::{Router, Routes};
 use crate::shard::{Gate, Shard};
 use crate::supervision::Supervisor;
@@ -122,13 +124,17 @@ impl Node {
             Some(_) => Ids::default(),
             None => Ids::alone(),
         });
+        let policies = Arc::new(Policies::default());
         let mut shards = Vec::with_capacity(config.shards.get());
         for id in 0..config.shards.get() {
             let memory_bytes = config.memory_bytes / config.shards;
             let seed = getrandom::u64().map_err(NodeError::Random)?;
             let table = TableConfig { memory_bytes, seed, limit: Limit::Memory };
-            let table = Table::one_of(config.shards, &table);
-            let (shard, spec) = Shard::new(id, table, Arc::clone(&gate), Arc::clone(&ids));
+            let census = Arc::clone(policies.census());
+            let table = Table::counted_one_of(config.shards, &table, census);
+            let (gate, ids, policies) =
+                (Arc::clone(&gate), Arc::clone(&ids), Arc::clone(&policies));
+            let (shard, spec) = Shard::governed(id, table, gate, ids, policies);
             supervisor.add(spec).await?;
             shards.push(shard);
         }
@@ -136,13 +142,15 @@ impl Node {
         let me = member(config, http_addr)?;
         let routes = Routes::alone(&View::new(1, [me.clone()]));
         let router = Router::new(me.id.clone(), shards, Arc::clone(&gate), routes);
+        let governance = govern(policies, &router);
         let mut cluster = None;
         if let Some(config) = &config.cluster {
             let (me, router) = (me.clone(), router.clone());
-            cluster = Some(Cluster::start(config, me, router, gate, ids, &supervisor).await?);
+            let reserved = (ids, Arc::clone(&governance.registry));
+            cluster = Some(Cluster::start(config, me, router, gate, reserved, &supervisor).await?);
         }
-        let bytes_max = config.value_bytes_max;
-        let cache = Cache::new(me.id, bytes_max, router, supervisor.clone(), cluster.clone());
+        let (bytes_max, root) = (config.value_bytes_max, supervisor.clone());
+        let cache = Cache::new(me.id, bytes_max, router, root, cluster.clone(), governance);
         let http = http.map(|listener| {
             let guard =
                 Guard::new(listener.addr(), config.token.clone(), config.allowed_hosts.clone());
@@ -332,6 +340,17 @@ fn member(config: &Config, http: Option<SocketAddr>) -> Result<Member, NodeError
         // The most a node may have in MiB fits.
         weight: u32::try_from(mib).unwrap_or(u32::MAX).max(1),
     })
+}
+
+/// Has policies follow what all nodes know alike, and the shards go by them as soon as they change.
+fn govern(policies: Arc<Policies>, router: &Router) -> Governance {
+    let registry = Arc::new(Registry::default());
+    let (following, router) = (Arc::clone(&policies), router.clone());
+    registry.follow(Box::new(move |known| {
+        following.follow(known);
+        router.shards().iter().for_each(Shard::govern);
+    }));
+    Governance { registry, policies }
 }
 
 async fn superseded(cluster: Option<&Cluster>) -> String {

@@ -9,6 +9,9 @@ use bytesize::ByteSize;
 /// What a time may be, for messages.
 pub const TIME_ALLOWED: &str = "1500ms, 30s, 5m, 2h, 1d or seconds";
 
+/// What a size may be, for messages.
+pub const SIZE_ALLOWED: &str = "64KiB, 16MiB, 1.5GiB or bytes";
+
 /// A number with a unit: `ms`, `s`, `m`, `h` or `d`; without one it is seconds. `None` for anything else.
 #[must_use]
 pub fn time(text: &str) -> Option<Duration> {
@@ -41,6 +44,14 @@ pub fn of_time(time: Duration) -> String {
 pub fn size(text: &str) -> Option<u64> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
     text.parse::<ByteSize>().ok().filter(|_| is_plain).map(|size| size.0)
+}
+
+/// The shortest text that [`size()`] reads as this.
+#[must_use]
+pub fn of_size(bytes: u64) -> String {
+    let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let unit = units.into_iter().find(|(_, log2)| 0 < bytes && bytes.is_multiple_of(1 << log2));
+    unit.map_or_else(|| bytes.to_string(), |(unit, log2)| format!("{}{unit}", bytes >> log2))
 }
 
 #[cfg(test)]
@@ -86,6 +97,9 @@ mod tests {
         }
         for text in ["", "lots", "-1", "1 MiB", "60%", "1MiBs"] {
             assert_eq!(size(text), None, "{text}");
+        }
+        for text in ["0", "1000", "64KiB", "1536KiB", "3GiB", "1025GiB"] {
+            assert_eq!(of_size(size(text).unwrap()), text);
         }
     }
 }

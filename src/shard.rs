@@ -16,6 +16,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tracing::warn;
 
+use crate::census::{Account, Census};
 use crate::clock::Pulse;
 use crate::command::{Command, Reply};
 use crate::entry::{Entry, Key, Millis, Slot, Version};
@@ -26,9 +27,10 @@ use crate::limits::{
     SHARD_IN_FLIGHT_BYTES_MAX, SHARD_IN_FLIGHT_MAX,
 };
 use crate::metrics::Counter;
+use crate::policy::Policies;
 use crate::record::Record;
 use crate::supervision::{ChildSpec, Inbox, Kind, NotAdded, Orders, Post};
-use crate::table::{Cursor, Found, RecordStep, Table, TableReader, TableStats};
+use crate::table::{AccountStats, Cursor, Found, RecordStep, Table, TableReader, TableStats};
 
 pub use gate::{Gate, Passage};
 pub use transfer::Transfer;
@@ -52,11 +54,10 @@ struct Inner {
     pulse: Pulse,
 }
 
-/// Requests this shard has seen.
-#[derive(Default)]
+/// Requests this shard has seen. Reads are counted with those of other shards, by namespace.
 struct Counts {
-    hits: Counter,
-    misses: Counter,
+    shard: usize,
+    census: Arc<Census>,
     writes: Counter,
     oversize: Counter,
     taken_over: Counter,
@@ -72,10 +73,6 @@ pub struct ShardStats {
     pub table: TableStats,
     /// Writes admitted and not yet answered.
     pub queue: usize,
-    /// Reads that found an entry.
-    pub hits: u64,
-    /// Reads that found none.
-    pub misses: u64,
     /// Writes that changed something.
     pub writes: u64,
     /// Entries of other nodes that were dropped when they came, as they are too large for this table.
@@ -91,13 +88,27 @@ impl Shard {
     /// written, and what is given from `ids` is only what is there. Needs a tokio runtime.
     #[must_use]
     pub fn new(id: usize, table: Arc<Table>, gate: Arc<Gate>, ids: Arc<Ids>) -> (Self, ChildSpec) {
+        Self::governed(id, table, gate, ids, Arc::default())
+    }
+
+    /// The same, with what is written going by `policies`.
+    #[must_use]
+    pub fn governed(
+        id: usize,
+        table: Arc<Table>,
+        gate: Arc<Gate>,
+        ids: Arc<Ids>,
+        policies: Arc<Policies>,
+    ) -> (Self, ChildSpec) {
         let reader = table.reader();
         let holding = Arc::new(Holding {
+            id,
             table,
             inbox: Inbox::new(SHARD_IN_FLIGHT_MAX, SHARD_IN_FLIGHT_BYTES_MAX),
             gate,
-            counts: Counts::default(),
+            counts: Counts::new(id, Arc::clone(reader.census())),
             ids,
+            policies,
             seen: AtomicU64::new(0),
         });
         let post = Post::default();
@@ -123,7 +134,7 @@ impl Shard {
     #[must_use]
     pub fn find(&self, key: &Key, now: Millis, bytes_max: usize) -> Option<Found> {
         let found = self.inner.reader.find(key, now, bytes_max);
-        self.inner.holding.counts.looked(found.is_some());
+        self.inner.holding.counts.looked(key, found.is_some());
         found
     }
 
@@ -314,6 +325,12 @@ impl Shard {
         Err(Error::Down { shard })
     }
 
+    /// Has the writer look at the policies, which have changed.
+    pub fn govern(&self) {
+        // A shard that has ended for good writes nothing either.
+        let _ = self.ring();
+    }
+
     /// Tells the actor that there is work. One that has ended needs not be told: the next looks.
     fn ring(&self) -> Result<(), Error> {
         if self.inner.post.is_closed() {
@@ -321,6 +338,12 @@ impl Shard {
         }
         self.inner.post.tell(ShardMsg::Work);
         Ok(())
+    }
+
+    /// What there is of a namespace here.
+    #[must_use]
+    pub fn account(&self, account: Account) -> AccountStats {
+        self.inner.reader.account(account)
     }
 
     /// What this shard has done and holds.
@@ -331,8 +354,6 @@ impl Shard {
             id: self.inner.id,
             table: self.inner.reader.stats(),
             queue: inbox.places().items(),
-            hits: counts.hits.total(),
-            misses: counts.misses.total(),
             writes: counts.writes.total(),
             oversize: counts.oversize.total(),
             taken_over: counts.taken_over.total(),
@@ -342,9 +363,25 @@ impl Shard {
 }
 
 impl Counts {
+    fn new(shard: usize, census: Arc<Census>) -> Self {
+        Self {
+            shard,
+            census,
+            writes: Counter::default(),
+            oversize: Counter::default(),
+            taken_over: Counter::default(),
+            moved: Counter::default(),
+        }
+    }
+
+    /// Whether it is the shard that speaks for all where something is counted for all of them.
+    fn is_first(&self) -> bool {
+        self.shard == 0
+    }
+
     #[inline]
-    fn looked(&self, is_hit: bool) {
-        if is_hit { self.hits.count() } else { self.misses.count() }
+    fn looked(&self, key: &Key, is_hit: bool) {
+        self.census.looked(key.namespace(), is_hit);
     }
 
     fn wrote(&self) {

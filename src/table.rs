@@ -32,6 +32,7 @@ mod clean;
 mod evict;
 mod expiry;
 mod tombs;
+mod quota;
 mod restart;
 #[cfg(test)]
 #[cfg(smache_loom)]
@@ -40,10 +41,14 @@ mod loom_tests;
 #[cfg(not(smache_loom))]
 mod restart_tests;
 
+mod accounts;
 mod journal;
 #[cfg(test)]
 #[cfg(not(smache_loom))]
 mod journal_tests;
+#[cfg(test)]
+#[cfg(not(smache_loom))]
+mod quota_tests;
 
 mod reader;
 mod scan;
@@ -61,12 +66,14 @@ use self::journal::Journal;
 use self::ledger::Ledger;
 use self::record::Head;
 use self::sync::{AtomicU64, Ordering};
-use crate::entry::{Entry, Key};
+use crate::census::Census;
+use crate::entry::{Entry, Key, Namespace};
 use crate::limits::{
     BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BLOCKS_MIN, ENTRY_BYTES_MAX, ENTRY_SHARE_MAX,
     TABLE_BYTES_MAX, TABLE_BYTES_MIN,
 };
 
+pub use self::accounts::AccountStats;
 pub use self::journal::{Cause, Event, Heard, Listener, SlotCount};
 pub use crate::record::{NewEntry, Record};
 
@@ -131,6 +138,18 @@ pub struct TableWriter {
     ledger: Box<Ledger>,
 }
 
+/// What the entries of a namespace may have in one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Which namespace.
+    pub namespace: Namespace,
+    /// Bytes that its entries may have here.
+    pub bytes_max: u64,
+    /// Bytes that they may have in all, of which this is a part: once that is less what is over it goes at
+    /// once, while a part that is less has moved elsewhere and concerns what is written from then on.
+    pub bytes_in_all: u64,
+}
+
 /// What a put changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Put {
@@ -140,7 +159,7 @@ pub enum Put {
     Replaced,
     /// There was exactly this one; nothing was written.
     Unchanged,
-    /// The entry is over [`TableReader::entry_bytes_max`]; nothing changed.
+    /// The entry is over [`TableReader::entry_bytes_max`], or the quota of its namespace; nothing changed.
     TooLarge,
 }
 
@@ -283,11 +302,21 @@ impl Table {
     /// it has counts for no others.
     #[must_use]
     pub fn one_of(tables: NonZeroUsize, config: &TableConfig) -> Arc<Self> {
+        Self::counted_one_of(tables, config, Arc::default())
+    }
+
+    /// The same, with the namespaces that `census` counts.
+    #[must_use]
+    pub fn counted_one_of(
+        tables: NonZeroUsize,
+        config: &TableConfig,
+        census: Arc<Census>,
+    ) -> Arc<Self> {
         let bytes = config.memory_bytes.clamp(TABLE_BYTES_MIN, TABLE_BYTES_MAX);
         let most = (bytes / BLOCKS_MIN).clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX);
         let block_bytes = 1 << most.ilog2();
         let cost = block_bytes + Blocks::FIXED_BYTES + Index::FIXED_BYTES;
-        let journal = Journal::new(tables.get());
+        let journal = Journal::new(tables.get(), census);
         let count = (bytes - Self::FIXED_BYTES - journal.bytes()) / cost;
         Self::with_blocks(config, journal, (count, block_bytes / 8))
     }

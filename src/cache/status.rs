@@ -217,6 +217,7 @@ impl Cache {
             queue: shard.queue,
             restarts: restarts.next().map_or(0, |child| child.restarts),
         });
+        let reads = inner.governance.policies.census().all_reads();
         let uptime_ms = u64::try_from(inner.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Status {
             node: inner.node.name.to_string(),
@@ -233,8 +234,8 @@ impl Cache {
                 meaning: MEMORY_MEANING,
             },
             requests: RequestStatus {
-                hits: stats.iter().map(|shard| shard.hits).sum(),
-                misses: stats.iter().map(|shard| shard.misses).sum(),
+                hits: reads.hits,
+                misses: reads.misses,
                 writes: stats.iter().map(|shard| shard.writes).sum(),
                 evictions: stats.iter().map(|shard| shard.table.evictions).sum(),
                 expirations: stats.iter().map(|shard| shard.table.expirations).sum(),

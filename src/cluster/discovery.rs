@@ -119,6 +119,7 @@ impl DiscoveryState {
         self.form();
         self.count_members();
         self.shared.reserve();
+        self.shared.compare_knowledge();
     }
 
     /// Has others go by way of whoever hears them, as it is now.
@@ -274,6 +275,8 @@ impl DiscoveryState {
         self.step(RosterEvent::Met(member));
         self.step(RosterEvent::Linked(peer.id.clone()));
         self.publish();
+        let link = self.shared.transport().link(&peer.id);
+        link.into_iter().for_each(|link| self.shared.agree_with_new(link));
     }
 
     fn closed(&mut self, peer: NodeId, reason: &str) {

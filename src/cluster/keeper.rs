@@ -435,7 +435,7 @@ mod tests {
         let table = Table::new(&TableConfig::new(TABLE_BYTES_MIN));
         let (shard, _) = Shard::new(0, table, Arc::clone(&gate), Arc::default());
         let router = Router::new(me.id.clone(), vec![shard], Arc::clone(&gate), routes);
-        Cluster::new(me, &ClusterConfig::alone(), router, gate, Arc::default())
+        Cluster::new(me, &ClusterConfig::alone(), router, gate, Default::default())
     }
 
     #[tokio::test(start_paused = true)]

@@ -253,7 +253,7 @@ mod tests {
         let (shard, _) = Shard::new(0, table, Arc::clone(&gate), Arc::default());
         let router = Router::new(me.id.clone(), vec![shard], Arc::clone(&gate), routes);
         let cluster =
-            Cluster::new(me.clone(), &ClusterConfig::alone(), router, gate, Arc::default());
+            Cluster::new(me.clone(), &ClusterConfig::alone(), router, gate, Default::default());
         let membership = &cluster.shared.membership;
         let beat = membership.sight.load().beat.clone();
         let view = View::new(2, [me, peer.clone()]);

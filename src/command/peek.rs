@@ -16,7 +16,7 @@ pub struct Peek {
 impl Verb for Peek {
     // Far from those of versions to come, which count up.
     const NUMBER: u16 = 0x7001;
-    const SINCE: u16 = 6;
+    const SINCE: u16 = 7;
 
     fn scope(&self) -> Scope<'_> {
         Scope::Key(&self.key, Access::Read)

@@ -17,6 +17,8 @@ pub enum Reply {
     Stored(Stored),
     /// A number.
     Number(u64),
+    /// Several numbers, in the order of the verb.
+    Numbers(Vec<u64>),
     /// Whether something was so.
     Flag(bool),
     /// What became of an update in place.
@@ -121,6 +123,7 @@ impl Reply {
             | Self::Swapped(None, _)
             | Self::Stored(_)
             | Self::Number(_)
+            | Self::Numbers(_)
             | Self::Flag(_)
             | Self::Changed(_) => 0,
             Self::Page(page) => page.bytes(),
@@ -136,6 +139,10 @@ impl Reply {
     pub fn join(self, other: Self) -> Self {
         match (self, other) {
             (Self::Number(one), Self::Number(other)) => Self::Number(one.saturating_add(other)),
+            (Self::Numbers(one), Self::Numbers(other)) => {
+                let sum = |(one, other): (u64, u64)| one.saturating_add(other);
+                Self::Numbers(one.into_iter().zip(other).map(sum).collect())
+            }
             (Self::Flag(one), Self::Flag(other)) => Self::Flag(one || other),
             (one, _) => one,
         }

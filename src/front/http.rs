@@ -50,7 +50,7 @@ pub fn door(
 fn routes(context: &Context) -> Routes {
     // What is asked most comes first, and all that is tried after it is behind one box: an `or`
     // copies its second part for every request.
-    let others = v1::routes(&context.cache)
+    let others = v1::routes(&context.cache, context.can_manage)
         .or(operate::health())
         .unify()
         .or(operate::routes(context))

@@ -12,11 +12,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::frame;
-use super::message::{BatchOf, Form, NodeIdForm, Refusal, Request, Response};
+use super::message::{Agreement, BatchOf, Form, NodeIdForm, Refusal, Request, Response};
 use crate::command::{Command, Reply};
 use crate::limits::{PEER_FRAME_BYTES_MAX, PEER_TEXT_BYTES_MAX};
 use crate::member::{Boot, NodeId};
 use crate::record::Record;
+use crate::registry::Item;
 
 /// Numbers count eight bytes against the limit, however few they take.
 const DECODE_BYTES_MAX: usize = 8 * PEER_FRAME_BYTES_MAX;
@@ -45,6 +46,7 @@ const LEFT: u16 = 8;
 const RELAY: u16 = 10;
 pub(super) const RELAYED: u16 = 11;
 const RESERVE: u16 = 9;
+const AGREE: u16 = 12;
 
 // What a response is.
 const PONG: u16 = 1;
@@ -59,6 +61,7 @@ const LOST: u16 = 9;
 const REFUSED: u16 = 10;
 const RELAYED_BACK: u16 = 12;
 const RESERVED: u16 = 11;
+const AGREED: u16 = 13;
 
 /// Why a message is not written or read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,6 +101,7 @@ pub fn encode_request(from: Boot, request: &Request) -> Result<Vec<u8>, CodecErr
         Request::Left => Ok(()),
         Request::Relay(parcel) | Request::Relayed(parcel) => append(&mut out, parcel),
         Request::Reserve(reserve) => append(&mut out, reserve),
+        Request::Agree(agreement) => append(&mut out, agreement),
     }?;
     within(out)
 }
@@ -137,6 +141,7 @@ pub fn decode_request(bytes: &[u8]) -> Result<(Boot, Request), CodecError> {
         RELAY => Request::Relay(decode(body)?),
         RELAYED => Request::Relayed(decode(body)?),
         RESERVE => Request::Reserve(decode(body)?),
+        AGREE => Request::Agree(decode(body)?),
         number => return Err(CodecError::Unknown(number)),
     };
     Ok((from, request))
@@ -171,6 +176,7 @@ pub fn encode_response(response: &Response) -> Result<Vec<u8>, CodecError> {
         Response::Ok | Response::Lost => Ok(()),
         Response::Refused(reason) => append(&mut out, reason),
         Response::Reserved(reserved) => append(&mut out, reserved),
+        Response::Agreed(agreement) => append(&mut out, agreement),
     }?;
     within(out)
 }
@@ -198,6 +204,7 @@ pub fn decode_response(bytes: &[u8]) -> Result<Response, CodecError> {
         LOST => decode(body).map(|()| Response::Lost)?,
         REFUSED => Response::Refused(decode_text(body)?),
         RESERVED => Response::Reserved(decode(body)?),
+        AGREED => Response::Agreed(decode(body)?),
         number => return Err(CodecError::Unknown(number)),
     })
 }
@@ -292,6 +299,7 @@ fn number_of(request: &Request) -> u16 {
         Request::Relay(_) => RELAY,
         Request::Relayed(_) => RELAYED,
         Request::Reserve(_) => RESERVE,
+        Request::Agree(_) => AGREE,
     }
 }
 
@@ -309,6 +317,7 @@ fn number_of_response(response: &Response) -> u16 {
         Response::Refused(_) => REFUSED,
         Response::Relayed(_) => RELAYED_BACK,
         Response::Reserved(_) => RESERVED,
+        Response::Agreed(_) => AGREED,
     }
 }
 
@@ -323,6 +332,7 @@ fn room_of_request(request: &Request) -> usize {
         Request::Claim(claim) => claim.slots.len(),
         Request::Ping(ping) => ping.hears.len(),
         Request::Relay(parcel) | Request::Relayed(parcel) => parcel.frame.len(),
+        Request::Agree(agreement) => agreement_bytes(agreement),
         Request::Left | Request::Reserve(_) => 0,
     };
     bytes + ITEM_BYTES
@@ -339,9 +349,16 @@ fn room_of_response(response: &Response) -> usize {
         Response::Refused(reason) => reason.len(),
         Response::Relayed(frame) => frame.len(),
         Response::Reserved(reserved) => reserved.electors.len() * ITEM_BYTES,
+        Response::Agreed(agreement) => agreement_bytes(agreement),
         Response::ClaimRefused { .. } | Response::Ok | Response::Lost => 0,
     };
     bytes + ITEM_BYTES
+}
+
+fn agreement_bytes(agreement: &Agreement) -> usize {
+    let bytes =
+        |item: &Item| ITEM_BYTES + item.name.len() + item.value.as_ref().map_or(0, Bytes::len);
+    agreement.items.iter().map(bytes).sum()
 }
 
 /// About how many bytes a command gets.

@@ -7,7 +7,7 @@
 //! is done. One number is no command's: it says what the next few commands are of, and is not answered.
 
 use super::codec::{self, CodecError};
-use super::message::{Received, Refusal, Traced, Unread};
+use super::message::{BatchOf, Received, Refusal, Traced, Unread};
 use crate::clock;
 use crate::command::{Body, Command, Reply};
 use crate::limits::{PEER_BATCH_COMMANDS_MAX, PEER_FRAME_BYTES_MAX};
@@ -31,6 +31,7 @@ const FLAG: u16 = 4;
 const CHANGED: u16 = 5;
 const SWAPPED: u16 = 6;
 const PAGE: u16 = 7;
+const NUMBERS: u16 = 8;
 const FAILED: u16 = 32;
 const MOVED: u16 = 33;
 const LATER: u16 = 34;
@@ -106,6 +107,7 @@ pub(super) fn add_outcome(
         Ok(Reply::Changed(changed)) => add(out, CHANGED, changed),
         Ok(Reply::Swapped(entry, stored)) => add(out, SWAPPED, &(entry, stored)),
         Ok(Reply::Page(page)) => add(out, PAGE, page),
+        Ok(Reply::Numbers(numbers)) => add(out, NUMBERS, numbers),
         Ok(Reply::Many(_)) => Err(CodecError::Invalid("many replies stay on their node".into())),
         Err(Refusal::Failed(error)) => add(out, FAILED, error),
         Err(Refusal::Moved { owner }) => {
@@ -204,6 +206,7 @@ fn read_outcome(number: u16, body: &[u8]) -> Option<Result<Reply, Refusal>> {
         FLAG => Ok(Reply::Flag(codec::decode(body).ok()?)),
         CHANGED => Ok(Reply::Changed(codec::decode(body).ok()?)),
         PAGE => Ok(Reply::Page(codec::decode(body).ok()?)),
+        NUMBERS => Ok(Reply::Numbers(codec::decode::<BatchOf<_>>(body).ok()?.0)),
         SWAPPED => {
             let (entry, stored) = codec::decode(body).ok()?;
             Ok(Reply::Swapped(entry, stored))
@@ -358,6 +361,7 @@ mod tests {
         let outcomes = [
             Ok(Reply::Entry(None)),
             Ok(Reply::Number(u64::MAX)),
+            Ok(Reply::Numbers(vec![7, u64::MAX])),
             Ok(Reply::Flag(true)),
             Err(Refusal::Later),
             Err(Refusal::Moved { owner: None }),

@@ -313,6 +313,7 @@ impl Link {
             | Request::View(_)
             | Request::Claim(_)
             | Request::Left
+            | Request::Agree(_)
             | Request::Reserve(_) => &self.inner.asks,
         };
         let permit = Arc::clone(asks).try_acquire_owned().map_err(|_| LinkError::NotSent)?;

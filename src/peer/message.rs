@@ -19,9 +19,10 @@ use crate::limits::{PEER_BITMAP_BYTES_MAX, PEERS_MAX};
 use crate::member::{Boot, NodeId, NodeName, Standing};
 use crate::partition::SlotSet;
 use crate::record::Record;
+use crate::registry::Item;
 use crate::trace::Trace;
 
-use form::{BitmapForm, SlotsForm, TextForm};
+use form::{BitmapForm, ItemsForm, SlotsForm, TextForm};
 use wire::{BootForm, NodeIdsForm, NodeNameForm, StandingWire};
 
 pub(super) use form::{BatchOf, Form};
@@ -75,6 +76,18 @@ pub enum Request {
     Relayed(Parcel),
     /// Whether ids are free, for the sender to give.
     Reserve(Reserve),
+    /// What the sender knows of what all nodes know alike.
+    Agree(Agreement),
+}
+
+/// What a node knows of what all nodes know alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// A fingerprint of all of it.
+    pub digest: u64,
+    /// All of it, or what is new of it, or nothing to whom the fingerprint says enough.
+    #[serde(with = "ItemsForm")]
+    pub items: Vec<Item>,
 }
 
 /// A request that goes by way of another node, which does not read it.
@@ -151,6 +164,8 @@ pub enum Response {
     Ok,
     /// To `Reserve`.
     Reserved(Reserved),
+    /// To `Agree`: what is known here, if that is not the same by now.
+    Agreed(Agreement),
     /// To any: it was begun, and what became of it cannot be said.
     Lost,
     /// To any: why nothing was done.

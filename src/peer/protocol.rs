@@ -10,12 +10,15 @@ use std::fmt;
 /// here.
 pub const PROTOCOL_MIN: u16 = 3;
 
-/// The newest protocol this build speaks: the fifth brought conditions, updates in place and listing.
+/// The newest protocol this build speaks: the fifth brought conditions, updates in place and listing,
+/// the sixth what all nodes know alike and the figures of a namespace.
 /// With `next-protocol` there is one that has a verb more, for tests of rolling upgrades only.
-pub const PROTOCOL_MAX: u16 = if cfg!(feature = "next-protocol") { 6 } else { 5 };
+pub const PROTOCOL_MAX: u16 = if cfg!(feature = "next-protocol") { 7 } else { 6 };
 
 /// The first protocol in which commands say what the requests are called that they are of.
 pub(super) const TRACES_SINCE: u16 = 4;
+/// The first protocol in which nodes tell each other what all know alike.
+pub const PROTOCOL_OF_AGREEMENT: u16 = 6;
 /// The first protocol that tells members that have left, or are forgotten, from those that are dead.
 pub const PROTOCOL_OF_LEFT: u16 = 4;
 

@@ -68,6 +68,7 @@ fn is_relayed(request: &Request) -> bool {
         | Request::Reserve(_) => true,
         Request::Ping(_)
         | Request::View(_)
+        | Request::Agree(_)
         | Request::Left
         | Request::Relay(_)
         | Request::Relayed(_) => false,

@@ -13,22 +13,25 @@ use super::Counts;
 use super::gate::Gate;
 use super::message::{ShardMsg, Turn, Waiting, Work};
 use crate::clock;
-use crate::entry::{Millis, Version};
+use crate::entry::{Millis, Namespace, SLOTS, Slot, Version};
 use crate::ids::Ids;
 use crate::limits::{FULL_LOG_PAUSE, SHARD_TICK, SHARD_TICK_MORE, TOMBSTONE_TTL};
+use crate::policy::{Governed, Policies, Policy};
 use crate::quiet::Quiet;
 use crate::supervision::Inbox;
-use crate::table::{Table, TableStats, TableWriter};
+use crate::table::{Quota, Table, TableStats, TableWriter};
 
 pub(super) struct ShardActor;
 
 /// What a shard holds and its actor only borrows: it outlives every actor.
 pub(super) struct Holding {
+    pub(super) id: usize,
     pub(super) table: Arc<Table>,
     pub(super) inbox: Inbox<Waiting>,
     pub(super) gate: Arc<Gate>,
     pub(super) counts: Counts,
     pub(super) ids: Arc<Ids>,
+    pub(super) policies: Arc<Policies>,
     /// The greatest version seen elsewhere: those given from now on are greater.
     pub(super) seen: AtomicU64,
 }
@@ -42,6 +45,12 @@ pub(super) struct ShardState {
     is_ticking: bool,
     /// Entries that were evicted by the last look.
     evicted: u64,
+    /// The policies that the writer goes by; `None` until it was told any.
+    governed: Option<Arc<Governed>>,
+    /// What it was told of quotas.
+    quotas: Vec<Quota>,
+    /// Changes of the gate by then.
+    gate_changes: u64,
 }
 
 impl Actor for ShardActor {
@@ -56,7 +65,16 @@ impl Actor for ShardActor {
     ) -> Result<ShardState, ActorProcessingErr> {
         let writer = holding.table.writer().ok_or("the table still has its last writer")?;
         let evicted = holding.table.reader().stats().evictions;
-        Ok(ShardState { holding, writer, taken: VecDeque::new(), is_ticking: false, evicted })
+        Ok(ShardState {
+            holding,
+            writer,
+            taken: VecDeque::new(),
+            is_ticking: false,
+            evicted,
+            governed: None,
+            quotas: vec![],
+            gate_changes: 0,
+        })
     }
 
     async fn handle(
@@ -83,6 +101,7 @@ impl ShardState {
     /// Does all that waits in the inbox.
     fn work(&mut self, now: Millis) {
         self.keep_ended();
+        let policies = self.govern();
         let Self { holding, writer, taken, .. } = self;
         holding.inbox.take(taken);
         writer.set_lead(clock::lead_ms());
@@ -92,7 +111,7 @@ impl ShardState {
             writer.observe(seen);
         }
         let Holding { gate, counts, ids, .. } = &**holding;
-        let mut turn = Turn { writer, gate, counts, ids, now };
+        let mut turn = Turn { writer, gate, counts, ids, policies: &policies, now };
         for Waiting { work, done, place } in taken.drain(..) {
             match &work {
                 Work::Commands(batch) => batch.apply(&mut turn),
@@ -109,12 +128,59 @@ impl ShardState {
         self.is_ticking = false;
         self.keep_ended();
         self.say_if_full();
+        self.share_quotas();
         let tick = self.writer.tick(now);
         if !tick.is_done {
             self.schedule_tick_after(SHARD_TICK_MORE, me);
         } else if self.writer.has_deadlines() {
             self.schedule_tick(me);
         }
+    }
+
+    /// Has the writer go by the policies that hold now, and returns them.
+    fn govern(&mut self) -> Arc<Governed> {
+        let now = self.holding.policies.now();
+        let is_same = self.governed.as_ref().is_some_and(|known| Arc::ptr_eq(known, &now));
+        let now = Arc::clone(&now);
+        if !is_same {
+            self.governed = Some(Arc::clone(&now));
+        }
+        // What comes with a slot that was opened is written with what that adds to quotas.
+        if !is_same || self.gate_changes != self.holding.gate.changes() {
+            self.share_quotas();
+        }
+        now
+    }
+
+    /// Tells the writer what this shard has of each quota: as much as it has of all slots.
+    fn share_quotas(&mut self) {
+        let Some(governed) = &self.governed else { return };
+        let gate_changes = self.holding.gate.changes();
+        let has_quotas = governed.all().any(|(_, policy)| policy.memory.is_some());
+        let slots = if has_quotas { self.slots() } else { 0 };
+        let quota = |(namespace, policy): (&Namespace, &Policy)| {
+            let (namespace, bytes_in_all) = (namespace.clone(), policy.memory?);
+            // A quota is of 40 bits, and a number of slots of 15.
+            let bytes_max = (bytes_in_all * slots).div_ceil(SLOTS.into());
+            Some(Quota { namespace, bytes_max, bytes_in_all })
+        };
+        let quotas: Vec<_> = governed.all().filter_map(quota).collect();
+        self.gate_changes = gate_changes;
+        if self.quotas != quotas {
+            self.writer.set_quotas(&quotas);
+            self.quotas = quotas;
+        }
+    }
+
+    /// Slots of which this shard has something to keep: those that are open here, and those that have
+    /// entries still, which others have to take first.
+    fn slots(&self) -> u64 {
+        let reader = self.holding.table.reader();
+        let tables = usize::from(reader.tables());
+        let own = (0..SLOTS).map(Slot).skip(self.holding.id).step_by(tables);
+        let is_kept =
+            |slot: &Slot| self.holding.gate.is_open(*slot) || 0 < reader.count(*slot).keys;
+        own.filter(is_kept).count() as u64
     }
 
     /// Says once in a while that there is no room for all entries.

@@ -8,6 +8,7 @@ mod find;
 mod get;
 mod increment;
 mod list_keys;
+mod measure;
 mod next_id;
 mod patch;
 #[cfg(feature = "next-protocol")]

@@ -131,6 +131,12 @@ impl Gate {
         self.is_arriving(slot) || now.0 < self.lost_until.load(Ordering::Relaxed)
     }
 
+    /// Counts changes of what is done with slots: who has seen another number looks again.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
     /// What `look` makes of the slots, if none of them was changed meanwhile.
     pub fn look<T>(&self, now: Millis, look: impl FnOnce(&Look<'_>) -> T) -> Option<T> {
         let before = self.changes.load(Ordering::Acquire);

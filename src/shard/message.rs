@@ -12,6 +12,7 @@ use crate::entry::{Key, Millis, Slot};
 use crate::error::Error;
 use crate::ids::Ids;
 use crate::limits::TOMBSTONE_TTL;
+use crate::policy::{Governed, Policy};
 use crate::supervision::Place;
 use crate::table::{self, NewEntry, TableWriter};
 
@@ -56,6 +57,7 @@ pub(super) struct Turn<'a> {
     pub(super) gate: &'a Gate,
     pub(super) counts: &'a Counts,
     pub(super) ids: &'a Ids,
+    pub(super) policies: &'a Governed,
     pub(super) now: Millis,
 }
 
@@ -104,9 +106,20 @@ pub(super) struct Waiting {
 }
 
 impl Turn<'_> {
-    /// Puts an entry, and counts it as written if it was.
+    /// When a value of a key ends that is new, and is to end at `asked`.
+    pub(super) fn end_of_new(&self, key: &Key, asked: Option<Millis>) -> Option<Millis> {
+        let policy = self.policies.get(key.namespace());
+        policy.map_or(asked, |policy| policy.end_of_new(asked, self.now))
+    }
+
+    /// Puts an entry, which ends no later than the policy of its namespace allows, and counts it as
+    /// written if it was.
     pub(super) fn put(&mut self, key: &Key, new: &NewEntry<'_>) -> Stored {
-        let (put, version) = self.writer.put(key, new, self.now);
+        let policy = self.policies.get(key.namespace());
+        let latest = |policy: &Policy| policy.latest_end(new.expires_at, self.now);
+        let expires_at = policy.map_or(new.expires_at, latest);
+        let new = NewEntry { expires_at, ..*new };
+        let (put, version) = self.writer.put(key, &new, self.now);
         match put {
             table::Put::Created => {
                 self.counts.wrote();

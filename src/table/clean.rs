@@ -39,10 +39,10 @@ impl Ledger {
     ) -> Option<(Which, BlockId, usize)> {
         let queues =
             [(Which::Small, &self.small), (Which::Main, &self.main), (Which::Tombs, &self.tombs)];
-        let segments = queues.iter().flat_map(|(which, queue)| {
+        let segments = queues.into_iter().chain(self.quotas.queues()).flat_map(|(which, queue)| {
             // What eviction is about to judge is not to be put back behind all others.
             let judged = usize::from(0 < queue.cursor);
-            queue.segments.iter().skip(judged).map(move |block| (*which, *block))
+            queue.segments.iter().skip(judged).map(move |block| (which, *block))
         });
         let worth = segments.filter_map(|(which, block)| {
             let live = self.live[block as usize] as usize;
@@ -65,6 +65,7 @@ impl Ledger {
             Which::Small => &self.small,
             Which::Main => &self.main,
             Which::Tombs => &self.tombs,
+            Which::Own(own) => self.quotas.queue_of(own),
         };
         let is_last = queue.segments.back() == Some(&block);
         let room = if is_last { 0 } else { queue.room(table) };
@@ -120,10 +121,15 @@ impl Ledger {
             if view.head.is_expired(now) {
                 self.expirations += 1;
                 self.drop_entry(table, position, (&view, slot), Cause::Expire);
-            } else if !self.relocate(table, (slot, item), &view, (which, item.hits())) {
+            } else if !self.relocate(
+                table,
+                (slot, item),
+                &view,
+                (self.home(&view, which), item.hits()),
+            ) {
                 // There was room for all of it when this began, so this does not happen; if it did,
                 // dropping is what a cache may do.
-                self.evictions += 1;
+                self.count_eviction(which);
                 self.drop_entry(table, position, (&view, slot), Cause::Evict);
             }
         }

@@ -34,7 +34,7 @@ const JUDGED_AHEAD_MAX: usize = 2;
 const COPIED_AHEAD: usize = 4;
 
 /// What became of one record at the front of a queue.
-enum Verdict {
+pub(super) enum Verdict {
     /// It was dropped, or was dead before.
     Gone,
     /// It was copied: so many words.
@@ -60,7 +60,8 @@ impl Ledger {
         let mut is_moved = false;
         loop {
             let is_short = self.available(table) < blocks + BLOCKS_RESERVE;
-            let is_over = table.limit.is_over(self.small.cost + self.main.cost + cost);
+            let shared = self.small.cost + self.main.cost;
+            let is_over = table.limit.is_over(shared + self.quotas.cost() + cost);
             if !is_short && !is_over {
                 return is_moved;
             }
@@ -102,8 +103,26 @@ impl Ledger {
     /// Decides on the next record in order; `None` if there is none left.
     fn judge_next(&mut self, table: &Table, now: Millis, may_keep: bool) -> Option<Verdict> {
         self.start_ghosts(table);
-        let mut order = self.order_to_judge(table).into_iter();
-        let (which, place) = order.find_map(|which| Some((which, self.front(table, which)?)))?;
+        let order = self.order_to_judge(table);
+        let mut order =
+            self.quotas.oldest(table, [&self.main, &self.small]).into_iter().chain(order);
+        let which = order.find(|which| self.front(table, *which).is_some());
+        let which = match which {
+            Some(which) => which,
+            None => self.quotas.largest()?,
+        };
+        self.judge_front(table, which, now, may_keep)
+    }
+
+    /// Decides on the first record of a queue; `None` if there is none.
+    pub(super) fn judge_front(
+        &mut self,
+        table: &Table,
+        which: Which,
+        now: Millis,
+        may_keep: bool,
+    ) -> Option<Verdict> {
+        let place = self.front(table, which)?;
         let verdict = self.judge(table, which, place, (now, may_keep));
         self.look_ahead(table, which);
         Some(verdict)
@@ -142,7 +161,7 @@ impl Ledger {
     /// Whether the small queue is over its share.
     fn is_small_large(&self, table: &Table) -> bool {
         let capacity = table.limit.capacity(&table.blocks, self.fixed_blocks(table));
-        capacity * SMALL_SHARE / 100 < self.small.cost
+        capacity.saturating_sub(self.quotas.cost()) * SMALL_SHARE / 100 < self.small.cost
     }
 
     /// The queue for a key that is neither there nor remembered.
@@ -151,7 +170,7 @@ impl Ledger {
     /// to the main queue: otherwise all would begin in the small one, and a loop over more than fits
     /// would never be hit.
     pub(super) fn which_first(&self, table: &Table) -> Which {
-        match self.evictions == 0 && self.is_small_large(table) {
+        match self.shared_evictions() == 0 && self.is_small_large(table) {
             true => Which::Main,
             false => Which::Small,
         }
@@ -192,12 +211,12 @@ impl Ledger {
         }
         let keep = match which {
             Which::Small => (HITS_PROMOTE <= item.hits()).then_some(0),
-            Which::Main => item.hits().checked_sub(1),
+            Which::Main | Which::Own(_) => item.hits().checked_sub(1),
             // Its tombstones are never judged here.
             Which::Tombs => None,
         };
         if let Some(hits) = keep.filter(|_| may_keep)
-            && self.relocate(table, (slot, item), &view, (Which::Main, hits))
+            && self.relocate(table, (slot, item), &view, (self.home(&view, Which::Main), hits))
         {
             return Verdict::Kept(words);
         }
@@ -206,7 +225,7 @@ impl Ledger {
             self.ghosts.add(&table.blocks, hash);
             self.evictions_unused += 1;
         }
-        self.evictions += 1;
+        self.count_eviction(which);
         self.drop_entry(table, position, (&view, slot), Cause::Evict);
         Verdict::Gone
     }
@@ -223,7 +242,8 @@ impl Ledger {
         self.chains.clear(&table.blocks, &table.index, bucket, slot);
         self.bury(table, view);
         self.entries -= 1;
-        let change = Change { cause, before: Some(&view.head), after: None };
+        let account = table.account_of(view);
+        let change = Change { cause, account, before: Some(&view.head), after: None };
         table.journal.note(&change, || view.key());
     }
 

@@ -47,9 +47,11 @@ impl Ledger {
         for (key, version) in ended {
             self.bury_ended(table, &key, version, now);
         }
+        units = self.govern(table, units, now);
         let is_swept = 0 < units;
         let is_cleaned = TICK_UNITS_MAX / 2 < units && self.clean_cheap(table, now);
-        Tick { expired: self.expirations - before, is_done: is_swept && !is_cleaned }
+        let is_done = is_swept && !is_cleaned && self.is_governed();
+        Tick { expired: self.expirations - before, is_done }
     }
 
     pub(super) fn has_deadlines(&self) -> bool {

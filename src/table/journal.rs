@@ -12,9 +12,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::accounts::Accounts;
 use super::record::Head;
 use super::sync::{AtomicU64, Ordering};
 use super::{Table, TableReader};
+use crate::census::{Account, Census};
 use crate::entry::{Key, SLOTS, Slot, Version};
 use crate::limits::{JOURNAL_EVENTS_MAX, JOURNAL_KEY_BYTES_MAX};
 
@@ -79,6 +81,8 @@ pub(super) struct Journal {
     /// Keys and records of each slot of this table, half a word each.
     counts: Box<[AtomicU64]>,
     keys: AtomicU64,
+    /// What there is of each namespace.
+    pub(super) accounts: Accounts,
     listeners: AtomicU64,
     queues: Mutex<Vec<Arc<Queue>>>,
 }
@@ -86,6 +90,7 @@ pub(super) struct Journal {
 /// A change of what is known of a key: from one record to another.
 pub(super) struct Change<'a> {
     pub(super) cause: Cause,
+    pub(super) account: Account,
     pub(super) before: Option<&'a Head>,
     pub(super) after: Option<&'a Head>,
 }
@@ -168,13 +173,15 @@ impl Drop for Listener {
 }
 
 impl Journal {
-    /// The journal of one of so many tables that share the slots.
-    pub(super) fn new(tables: usize) -> Self {
+    /// The journal of one of so many tables that share the slots, with the namespaces that `census`
+    /// counts.
+    pub(super) fn new(tables: usize, census: Arc<Census>) -> Self {
         let tables = tables.clamp(1, SLOTS.into());
         Self {
             tables,
             counts: (0..usize::from(SLOTS).div_ceil(tables)).map(|_| AtomicU64::new(0)).collect(),
             keys: AtomicU64::new(0),
+            accounts: Accounts::new(census),
             listeners: AtomicU64::new(0),
             queues: Mutex::default(),
         }
@@ -188,7 +195,7 @@ impl Journal {
 
     /// Bytes of the counts.
     pub(super) fn bytes(&self) -> usize {
-        8 * self.counts.len()
+        8 * self.counts.len() + Accounts::BYTES
     }
 
     /// Notes a change that was published.
@@ -206,6 +213,7 @@ impl Journal {
             let keys = changed(keys, before.keys.into(), after.keys.into());
             self.keys.store(keys, Ordering::Relaxed);
         }
+        self.accounts.note(change);
         if 0 < self.listeners.load(Ordering::Relaxed) {
             let has_entry = change.after.is_some_and(|head| !head.is_tombstone);
             self.tell(&Event { cause: change.cause, key: key(), version: head.version, has_entry });
@@ -225,6 +233,7 @@ impl Journal {
         for (count, recounted) in self.counts.iter().zip(&recount.counts) {
             count.store(*recounted, Ordering::Relaxed);
         }
+        self.accounts.restore(&recount.accounts);
         self.lock_queues().iter().for_each(|queue| queue.lock().heard.has_gap = true);
     }
 
@@ -245,14 +254,22 @@ impl Journal {
 #[derive(Default)]
 pub(super) struct Recount {
     counts: Vec<u64>,
+    /// Entries and their bytes by account.
+    accounts: Vec<(u64, u64)>,
 }
 
 impl Recount {
     pub(super) fn new(journal: &Journal) -> Self {
-        Self { counts: vec![0; journal.counts.len()] }
+        Self { counts: vec![0; journal.counts.len()], accounts: vec![(0, 0); Account::COUNT] }
     }
 
-    pub(super) fn add(&mut self, journal: &Journal, head: &Head) {
+    pub(super) fn add(&mut self, journal: &Journal, account: Account, head: &Head) {
+        if let Some((entries, bytes)) = self.accounts.get_mut(account.index())
+            && !head.is_tombstone
+        {
+            *entries += 1;
+            *bytes += 8 * head.words() as u64;
+        }
         if let Some(count) = self.counts.get_mut(journal.index(head.slot())) {
             *count += SlotCount::of(Some(head)).pack();
         }

@@ -13,6 +13,7 @@ use super::fault;
 use super::ghost::Ghosts;
 use super::index::Item;
 use super::journal::Recount;
+use super::quota::Quotas;
 use super::record::{HEAD_WORDS_MAX, Head, Run, View};
 use super::sync::{AtomicU64, Ordering};
 use crate::entry::{Millis, Version};
@@ -29,6 +30,8 @@ pub(super) enum Which {
     Main,
     /// Where tombstones are, the oldest first.
     Tombs,
+    /// Where the entries of a namespace are that has a quota.
+    Own(u8),
 }
 
 /// A queue of records: segments in order, written at the back, evicted from the front.
@@ -59,6 +62,9 @@ pub(super) struct Ledger {
     pub(super) small: Queue,
     pub(super) main: Queue,
     pub(super) tombs: Queue,
+    pub(super) quotas: Quotas,
+    /// How often namespaces were to be counted again, by the last count.
+    pub(super) census_changes: u64,
     /// Segments ever opened: the order of all segments.
     pub(super) order: u64,
     pub(super) chains: Chains,
@@ -94,7 +100,8 @@ impl Which {
     pub(super) fn role(self, order: u64) -> Role {
         match self {
             Self::Small => Role::Small(order),
-            Self::Main => Role::Main(order),
+            // A new writer takes them for that, and sorts what is in them as it is told the quotas.
+            Self::Main | Self::Own(_) => Role::Main(order),
             Self::Tombs => Role::Tombs(order),
         }
     }
@@ -112,7 +119,12 @@ impl Queue {
 impl Ledger {
     pub(super) fn new(table: &Table) -> Self {
         let count = table.blocks.count();
-        Self { live: vec![0; count], due: vec![u64::MAX; count], ..Self::default() }
+        Self {
+            live: vec![0; count],
+            due: vec![u64::MAX; count],
+            quotas: Quotas::new(count),
+            ..Self::default()
+        }
     }
 
     pub(super) fn queue(&mut self, which: Which) -> &mut Queue {
@@ -120,6 +132,7 @@ impl Ledger {
             Which::Small => &mut self.small,
             Which::Main => &mut self.main,
             Which::Tombs => &mut self.tombs,
+            Which::Own(own) => self.quotas.queue_of_mut(own),
         }
     }
 
@@ -154,6 +167,7 @@ impl Ledger {
         debug_assert_eq!(self.live[block as usize], 0, "block {block} is given back alive");
         self.filled_words -= table.blocks.fill(block) as u64;
         self.due[block as usize] = u64::MAX;
+        self.quotas.release(block);
         if self.sweep.as_ref().is_some_and(|sweep| sweep.block == block) {
             self.sweep = None;
         }
@@ -193,6 +207,7 @@ impl Ledger {
         let block = self.take(table)?;
         self.order += 1;
         table.blocks.open(block, which.role(self.order));
+        self.quotas.assign(block, which);
         let queue = self.queue(which);
         queue.segments.push_back(block);
         queue.is_open = true;
@@ -251,7 +266,7 @@ impl Ledger {
     /// The queue of a record.
     pub(super) fn which(&self, table: &Table, view: &View<'_>) -> Which {
         match table.blocks.role(view.block()) {
-            Role::Main(_) => Which::Main,
+            Role::Main(_) => self.quotas.which(view.block()),
             Role::Tombs(_) => Which::Tombs,
             Role::Small(_) | Role::Free | Role::Fixed => Which::Small,
         }

@@ -10,6 +10,7 @@ use super::fault;
 use super::sync::{AtomicU64, Ordering};
 use super::{Found, NewEntry};
 use crate::entry::{Entry, Key, Tags};
+use crate::limits::NAMESPACE_BYTES_MAX;
 use crate::record::{self, Record};
 
 // A record begins where at least as many words are left in its block, so that a head is never divided.
@@ -130,6 +131,14 @@ impl<'a> View<'a> {
         scratch.resize(namespace_len + self.head.key_len(), 0);
         self.copy(self.head.namespace_at(), scratch);
         namespace_len
+    }
+
+    /// The bytes of the namespace in `name`; fewer than there are if it is too long for it.
+    #[inline]
+    pub(super) fn namespace_into<'n>(&self, name: &'n mut [u8; NAMESPACE_BYTES_MAX]) -> &'n [u8] {
+        let name = &mut name[..self.head.namespace_len().min(NAMESPACE_BYTES_MAX)];
+        self.copy(self.head.namespace_at(), name);
+        name
     }
 
     /// The entry of the record, copied out.

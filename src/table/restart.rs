@@ -29,6 +29,7 @@ struct Stray {
 pub(super) fn rebuild(table: &Table) -> Ledger {
     let mut ledger = Ledger::new(table);
     ledger.recount = Recount::new(&table.journal);
+    ledger.census_changes = table.journal.accounts.census().changes();
     let spills = spill_parts(table);
     let mut used = vec![false; spills * table.index.groups_per_block()];
     let mut strays = Vec::new();
@@ -131,7 +132,7 @@ impl Ledger {
         }
         self.live_words += view.head.words() as u64;
         self.queue(which).cost += table.limit.cost(&view.head);
-        self.recount.add(&table.journal, &view.head);
+        self.recount.add(&table.journal, table.account_of(view), &view.head);
         self.entries += 1;
         if view.head.version.is_credible(self.clock.millis()) {
             self.clock = self.clock.max(view.head.version);

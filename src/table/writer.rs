@@ -9,7 +9,9 @@ use super::journal::{Cause, Change};
 use super::ledger::{Ledger, Which};
 use super::record::{Head, Run, View};
 use super::sync::{AtomicU64, Ordering};
-use super::{Merge, NewEntry, Parked, Put, Table, TableReader, TableWriter, Tick, fault, restart};
+use super::{
+    Merge, NewEntry, Parked, Put, Quota, Table, TableReader, TableWriter, Tick, fault, restart,
+};
 use crate::entry::{Entry, Key, Millis, Version};
 use crate::record::Record;
 
@@ -114,6 +116,12 @@ impl TableWriter {
         self.table.ended_kept.store(millis, Ordering::Relaxed);
     }
 
+    /// Says how many bytes the entries of some namespaces may have; the others have no quota. What is over
+    /// one is evicted in that namespace alone, with the next ticks or its next writes.
+    pub fn set_quotas(&mut self, quotas: &[Quota]) {
+        self.change(|ledger, table| ledger.set_quotas(table, quotas));
+    }
+
     /// A bounded piece of work in the background: removes ended entries, cleans nearly empty
     /// segments. To be called several times a second, and again soon if there is more to do.
     pub fn tick(&mut self, now: Millis) -> Tick {
@@ -128,15 +136,26 @@ impl TableWriter {
 
     /// Makes a change. If it panics, what only this writer kept is not used any more.
     fn change<T>(&mut self, change: impl FnOnce(&mut Ledger, &Table) -> T) -> T {
-        if self.ledger.is_dirty {
-            let lead_ms = self.ledger.lead_ms;
-            *self.ledger = Ledger { lead_ms, ..restart::rebuild(&self.table) };
+        if self.ledger.is_dirty
+            || self.ledger.census_changes != self.table.journal.accounts.census().changes()
+        {
+            self.rebuild();
         }
         self.ledger.is_dirty = true;
         let answer = change(&mut self.ledger, &self.table);
         self.ledger.is_dirty = false;
         self.table.counters.publish(&self.ledger, &self.table);
         answer
+    }
+}
+
+impl TableWriter {
+    /// Works out again what only this writer keeps.
+    #[cold]
+    fn rebuild(&mut self) {
+        let (lead_ms, quotas) = (self.ledger.lead_ms, self.ledger.quotas.told());
+        *self.ledger = Ledger { lead_ms, ..restart::rebuild(&self.table) };
+        self.ledger.set_quotas(&self.table, &quotas);
     }
 }
 
@@ -166,7 +185,7 @@ impl Ledger {
         }
         let (clock, version) = self.stamp(found.as_ref(), now);
         let head = match Head::new(key, new, version) {
-            Some(head) if head.words() <= table.entry_words_max() => head,
+            Some(head) if self.is_allowed(table, key, &head) => head,
             Some(_) | None => {
                 let version = found.map_or(Version(0), |found| found.view.head.version);
                 return (Put::TooLarge, version);
@@ -177,6 +196,12 @@ impl Ledger {
             run.write(&table.blocks, &head, key, new);
         });
         (if is_there { Put::Replaced } else { Put::Created }, head.version)
+    }
+
+    /// Whether an entry is within what one may have.
+    fn is_allowed(&self, table: &Table, key: &Key, head: &Head) -> bool {
+        head.words() <= table.entry_words_max()
+            && self.is_within_quota(key.namespace(), table.limit.cost(head))
     }
 
     /// The time that versions are stamped with.
@@ -269,17 +294,23 @@ impl Ledger {
         write: impl FnOnce(&Run),
     ) {
         let position = Position::of(hash);
-        let mut which = match self.which_found(table, found.as_ref()) {
-            Some(which) => which,
-            None if self.ghosts.remove(&table.blocks, hash) => Which::Main,
-            None => self.which_first(table),
+        let own = self.quotas.of(key.namespace().as_bytes());
+        let mut which = match (own, self.which_found(table, found.as_ref())) {
+            (Some(own), _) => Which::Own(own),
+            (None, Some(which)) => which,
+            (None, None) if self.ghosts.remove(&table.blocks, hash) => Which::Main,
+            (None, None) => self.which_first(table),
         };
         let is_new = found.is_none();
         let replaced = found.as_ref().map_or(0, |found| table.limit.cost(&found.view.head));
         let cost = table.limit.cost(head).saturating_sub(replaced);
         let mut is_moved = self.make_index(table, is_new, now);
-        if is_new {
-            self.make_room_ahead(table, head.words(), now);
+        match own {
+            // What only moves is within the quota of all nodes already.
+            Some(_) if cause == Cause::TakenOver => {}
+            Some(own) => is_moved |= self.make_own_room(table, own, (head.words(), cost), now),
+            None if is_new => self.make_room_ahead(table, head.words(), now),
+            None => {}
         }
         // A replacement may use one block of the reserve: what it replaces is dead soon, and is
         // cleaned before that block is needed. So it evicts nobody.
@@ -292,12 +323,14 @@ impl Ledger {
             }
             // It may have been moved, to the other queue too, or dropped.
             found = find(table, key, position);
-            which = self.which_found(table, found.as_ref()).unwrap_or(which);
+            if own.is_none() {
+                which = self.which_found(table, found.as_ref()).unwrap_or(which);
+            }
             is_moved = false;
         }
         if !self.publish(table, (key, position), (which, head, cause), found.as_ref(), write) {
             // Nearly all memory is index. As good as dropped at once, with what it replaces.
-            self.evictions += 1;
+            self.count_eviction(which);
             found.iter().for_each(|found| self.remove(table, position, found, Cause::Evict));
         }
     }
@@ -372,7 +405,13 @@ impl Ledger {
             }
         }
         let before = found.map(|found| &found.view.head);
-        table.journal.note(&Change { cause, before, after: Some(head) }, || key.clone());
+        let census = table.journal.accounts.census();
+        let account = match head.is_tombstone {
+            true => census.find(key.namespace().as_bytes()),
+            false => census.enter(key.namespace()),
+        };
+        let change = Change { cause, account, before, after: Some(head) };
+        table.journal.note(&change, || key.clone());
         true
     }
 
@@ -390,7 +429,7 @@ impl Ledger {
             let Some(block) = self.take_fixed(table) else { break };
             self.chains.add_groups(&table.index, block);
         }
-        if 0 < self.evictions {
+        if 0 < self.shared_evictions() {
             is_moved |= self.fit_ghosts(table, now);
         }
         is_moved | (is_new && self.grow_index(table, now))

@@ -23,6 +23,7 @@ mod member;
 mod namespaces;
 mod observing;
 mod partition;
+mod policies;
 #[path = "../harness/process.rs"]
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]
 mod process;

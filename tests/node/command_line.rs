@@ -188,6 +188,37 @@ fn any_bytes_counters_patches_and_lists_are_there_from_the_command_line() {
 }
 
 #[test]
+fn namespaces_are_governed_from_a_shell() {
+    let node = Node::start(&["--demo"]);
+    let ask = |words: &[&str]| smache(words).env("SMACHE_URL", node.url()).output().unwrap();
+    let done = |words: &[&str]| {
+        let output = ask(words);
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        text(&output.stdout).to_owned()
+    };
+    assert_eq!(done(&["ns", "list"]), "");
+    let set = ["ns", "set", "site.a", "--memory", "16MiB", "--default-ttl", "1h"];
+    assert!(done(&set).starts_with("site.a goes by {"));
+    done(&["ns", "set", "other", "--max-ttl", "90"]);
+    let listed = "NAMESPACE  MEMORY  DEFAULT-TTL  MAX-TTL\n\
+                  other      -       -            90s\n\
+                  site.a     16MiB   1h           -\n";
+    assert_eq!(done(&["ns", "list"]), listed);
+    done(&["put", "k", "{}", "--namespace", "site.a"]);
+    done(&["get", "k", "--namespace", "site.a"]);
+    let stats = done(&["ns", "stats", "site.a"]);
+    assert!(stats.starts_with("entries    1\nbytes      "), "{stats}");
+    assert!(stats.ends_with("hits       1\nmisses     0\nevictions  0\n"), "{stats}");
+    assert!(done(&["ns", "stats", "site.a", "--json"]).contains("\"entries\":1"));
+    let wrong = ask(&["ns", "set", "other", "--memory", "lots"]);
+    assert_eq!(wrong.status.code(), Some(3));
+    assert!(text(&wrong.stderr).contains("memory is lots; allowed: 64KiB"), "{wrong:?}");
+    done(&["ns", "del", "other"]);
+    assert_eq!(ask(&["ns", "del", "other"]).status.code(), Some(3));
+    assert_eq!(done(&["ns", "list"]).lines().count(), 2);
+}
+
+#[test]
 fn shells_can_complete_what_is_typed() {
     for shell in ["bash", "zsh", "fish"] {
         let output = run(&["completions", shell]);

@@ -21,6 +21,7 @@ mod metrics;
 mod mutations;
 mod native;
 mod openapi;
+mod policies;
 #[path = "../harness/process.rs"]
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]
 mod process;

@@ -18,10 +18,11 @@ use smache::peer::codec::{
     CodecError, decode_request, decode_response, encode_request, encode_response,
 };
 use smache::peer::message::{
-    Claim, Claimed, MemberRecord, Ping, PushOutcome, Refusal, Request, Reserve, Reserved, Response,
-    ViewRecord,
+    Agreement, Claim, Claimed, MemberRecord, Ping, PushOutcome, Refusal, Request, Reserve,
+    Reserved, Response, ViewRecord,
 };
 use smache::record::{NewEntry, Record};
+use smache::registry::Item;
 
 fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
     vec(any::<u8>(), 0..max).prop_map(Bytes::from)
@@ -264,6 +265,12 @@ fn slots() -> impl Strategy<Value = SlotSet> {
     vec(0..SLOTS, 0..2_000).prop_map(|slots| slots.into_iter().map(Slot).collect())
 }
 
+fn agreement() -> impl Strategy<Value = Agreement> {
+    let item = ("[a-z/.]{1,100}", version(), option::of(bytes(100)));
+    let items = vec(item.prop_map(|(name, version, value)| Item { name, version, value }), 0..8);
+    (any::<u64>(), items).prop_map(|(digest, items)| Agreement { digest, items })
+}
+
 fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
         ping().prop_map(Request::Ping),
@@ -280,6 +287,7 @@ fn request() -> impl Strategy<Value = Request> {
             to,
             electors
         })),
+        agreement().prop_map(Request::Agree),
     ]
 }
 
@@ -305,6 +313,7 @@ fn response() -> impl Strategy<Value = Response> {
                 Response::Reserved(Reserved { is_granted, is_informed, ceiling, electors })
             }
         ),
+        agreement().prop_map(Response::Agreed),
         Just(Response::Ok),
         Just(Response::Lost),
         "[ -~]{0,500}".prop_map(Response::Refused),

@@ -64,6 +64,7 @@ impl Answer for Keeper {
             Request::Took(_) | Request::Left => Response::Ok,
             Request::Relay(_) | Request::Relayed(_) => Response::Lost,
             Request::Reserve(_) => Response::Refused("no ids here".to_owned()),
+            Request::Agree(theirs) => Response::Agreed(theirs),
         };
         Box::pin(std::future::ready(response))
     }

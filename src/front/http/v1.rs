@@ -8,6 +8,7 @@ mod lifetime;
 mod listing;
 mod media;
 mod native;
+mod policies;
 mod range;
 mod select;
 mod update;
@@ -30,9 +31,10 @@ pub(super) fn has_conditions(path: &str) -> bool {
     path.starts_with("/v1/")
 }
 
-/// `/v1/{namespace}` and `/v1/{namespace}/{key…}`.
-pub(super) fn routes(cache: &Cache) -> BoxedFilter<(Response,)> {
-    let native = Arc::new(Native::new(cache.clone()));
+/// `/v1`, `/v1/{namespace}` and `/v1/{namespace}/{key…}`. With `can_manage`, clients may tell namespaces
+/// what to go by.
+pub(super) fn routes(cache: &Cache, can_manage: bool) -> BoxedFilter<(Response,)> {
+    let native = Arc::new(Native::new(cache.clone(), can_manage));
     warp::path("v1")
         .and(warp::path::tail())
         .and(warp::header::headers_cloned())

@@ -7,13 +7,17 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use bytes::Bytes;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::entry::Version;
 use crate::limits::{
     MEMBERS_MAX, PEER_BATCH_COMMANDS_MAX, PEER_BITMAP_BYTES_MAX, PEER_TEXT_BYTES_MAX,
+    REGISTRY_NAMES_MAX, REGISTRY_REMOVED_MAX,
 };
 use crate::partition::SlotSet;
+use crate::registry::Item;
 
 /// Elements a list begins with room for; it grows as they come.
 const LIST_ROOM: usize = 64;
@@ -82,6 +86,31 @@ pub(super) struct Octets<'a>(pub(super) &'a [u8]);
 impl Serialize for Octets<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(self.0)
+    }
+}
+
+/// What is known alike: names, versions and values.
+pub(super) struct ItemsForm;
+
+impl Form for ItemsForm {
+    type Value = Vec<Item>;
+
+    fn serialize<S: Serializer>(items: &Vec<Item>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(items.iter().map(|Item { name, version, value }| {
+            (name.as_str(), version.0, value.as_deref().map(Octets))
+        }))
+    }
+
+    fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item>, D::Error> {
+        const MAX: usize = REGISTRY_NAMES_MAX + REGISTRY_REMOVED_MAX;
+        let items = bounded::<D, (&str, u64, Option<&[u8]>), MAX>(deserializer)?;
+        let item = |(name, version, value): (&str, u64, Option<&[u8]>)| {
+            let value = value.map(Bytes::copy_from_slice);
+            let item = Item { name: name.to_owned(), version: Version(version), value };
+            item.is_sound().then_some(item)
+        };
+        let sound: Option<Vec<_>> = items.into_iter().map(item).collect();
+        sound.ok_or_else(|| D::Error::custom("not what nodes know alike"))
     }
 }
 

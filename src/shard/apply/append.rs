@@ -21,7 +21,10 @@ impl Apply for Append {
             Some(Entry { media, expires_at, tags, .. }) => {
                 NewEntry { value: &value, media, expires_at: *expires_at, tags }
             }
-            None => NewEntry { media, expires_at: *expires_at, ..NewEntry::of(&value) },
+            None => {
+                let expires_at = turn.end_of_new(key, *expires_at);
+                NewEntry { media, expires_at, ..NewEntry::of(&value) }
+            }
         };
         Ok(turn.update(key, &new, value.len() as i64))
     }

@@ -22,7 +22,7 @@ impl Find {
     fn find(&self, look: &Look<'_>) -> Reply {
         let bytes_max = usize::try_from(self.bytes_max).unwrap_or(usize::MAX);
         let found = look.reader.find(&self.key, look.now, bytes_max);
-        look.counts.looked(found.is_some());
+        look.counts.looked(&self.key, found.is_some());
         match found {
             Some(Found { value_bytes, .. }) if bytes_max < value_bytes => {
                 Reply::Number(value_bytes as u64)

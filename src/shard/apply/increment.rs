@@ -24,7 +24,7 @@ impl Apply for Increment {
             Some(Entry { media, expires_at, tags, .. }) => {
                 NewEntry { media, expires_at: *expires_at, tags, ..new }
             }
-            None => NewEntry { expires_at: *expires_at, ..new },
+            None => NewEntry { expires_at: turn.end_of_new(key, *expires_at), ..new },
         };
         Ok(turn.update(key, &new, sum))
     }

@@ -11,7 +11,8 @@ impl Apply for Put {
         if !turn.allows(condition, key) {
             return Ok(Reply::Stored(Stored::Refused));
         }
-        let new = NewEntry { media, expires_at: *expires_at, ..NewEntry::of(value) };
+        let expires_at = turn.end_of_new(key, *expires_at);
+        let new = NewEntry { media, expires_at, ..NewEntry::of(value) };
         Ok(Reply::Stored(turn.put(key, &new)))
     }
 }

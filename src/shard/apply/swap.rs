@@ -12,16 +12,17 @@ impl Apply for Swap {
         let stored = match condition.holds(old.as_ref().map(|entry| entry.version)) {
             false => Stored::Refused,
             true => {
-                let expires_at = match end {
-                    End::At(end) => *end,
-                    End::Kept => old.as_ref().and_then(|entry| entry.expires_at),
+                let expires_at = match (end, &old) {
+                    (End::At(end), _) => turn.end_of_new(key, *end),
+                    (End::Kept, Some(old)) => old.expires_at,
+                    (End::Kept, None) => turn.end_of_new(key, None),
                 };
                 turn.put(key, &NewEntry { media, expires_at, ..NewEntry::of(value) })
             }
         };
         let given = match gives {
             Gives::Entry => {
-                turn.counts.looked(old.is_some());
+                turn.counts.looked(key, old.is_some());
                 old
             }
             Gives::Nothing => None,

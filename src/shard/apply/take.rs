@@ -14,7 +14,7 @@ impl Apply for Take {
         Ok(match gives {
             Gives::Entry => {
                 let entry = turn.writer.get(key, turn.now);
-                turn.counts.looked(entry.is_some());
+                turn.counts.looked(key, entry.is_some());
                 turn.delete(key);
                 Reply::Entry(entry)
             }

@@ -11,7 +11,7 @@ impl Apply for Touch {
         let Self { key, expires_at, only, condition, gives } = self;
         let old = turn.writer.get(key, turn.now);
         if *gives == Gives::Entry {
-            turn.counts.looked(old.is_some());
+            turn.counts.looked(key, old.is_some());
         }
         let Some(old) = old else {
             return Ok(match gives {

@@ -7,7 +7,8 @@ use warp::reply::Response;
 use super::Context;
 use super::operations::only_get;
 use crate::cache::{
-    Cache, ClusterFigures, Figures, MemberState, MemberStatus, NodeState, ShardStatus, Status, Tree,
+    Cache, ClusterFigures, Figures, MemberState, MemberStatus, NamespaceFigures, NodeState,
+    ShardStatus, Status, Tree,
 };
 use crate::door::Places;
 use crate::front::http::serve::{Refusal, raw_json};
@@ -26,6 +27,7 @@ pub(super) async fn answer(
     let figures = of.cache.figures();
     let mut families = node_families(&of.cache, &figures);
     families.extend(table_families(&of.cache.status(), &figures, &of.cache.tree()));
+    families.extend(namespace_families(&of.cache.namespaces_here()));
     if let Some(figures) = &figures.cluster {
         families.extend(peer_families(figures));
     }
@@ -93,6 +95,29 @@ fn table_families(status: &Status, figures: &Figures, tree: &Tree) -> Vec<Family
         gauge(metrics::EPOCH, "Changes of the members", cluster.epoch),
         gauge(metrics::SLOTS_OWNED, "Slots owned", slots),
         gauge(metrics::MOVING, "Entries still to be sent to their owners", cluster.moving),
+    ]
+}
+
+/// What there is of each namespace here; `*` are all that are not counted apart.
+fn namespace_families(namespaces: &[(String, NamespaceFigures)]) -> Vec<Family> {
+    let of = |value: fn(&NamespaceFigures) -> u64| {
+        let sample = |(name, of): &(String, NamespaceFigures)| sample("namespace", name, value(of));
+        namespaces.iter().map(sample).collect()
+    };
+    vec![
+        Family::gauge(metrics::NAMESPACE_ENTRIES, "Entries, by namespace", of(|it| it.entries)),
+        Family::gauge(
+            metrics::NAMESPACE_BYTES,
+            "Bytes of entries, by namespace",
+            of(|it| it.bytes),
+        ),
+        Family::counter(metrics::NAMESPACE_HITS, "Hits, by namespace", of(|it| it.hits)),
+        Family::counter(metrics::NAMESPACE_MISSES, "Misses, by namespace", of(|it| it.misses)),
+        Family::counter(
+            metrics::NAMESPACE_EVICTIONS,
+            "Entries evicted, by namespace",
+            of(|it| it.evictions),
+        ),
     ]
 }
 

@@ -74,7 +74,8 @@ impl Refusal {
 
     /// The table of the shard is too small for the entry.
     pub(crate) fn too_large_for_shard() -> Self {
-        let message = "the entry is too large for its shard; allowed: up to half of its memory";
+        let message = "the entry is too large for its shard; allowed: up to half of its memory, and up to \
+                       its part of the namespace's quota";
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
     }
 

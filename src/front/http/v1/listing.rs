@@ -24,12 +24,13 @@ impl Native {
         params: Params<'_>,
     ) -> Result<Response, Refusal> {
         let is_count = params.single("count")?.is_some();
-        let [prefix, limit, cursor, _] = match is_count {
+        let [prefix, limit, cursor, ..] = match is_count {
             true => {
                 let [prefix, count] = params.pick(["prefix", "count"])?;
-                [prefix, None, None, count]
+                [prefix, None, None, count, None, None]
             }
-            false => params.pick(["prefix", "limit", "cursor", "count"])?,
+            // What is asked of a namespace otherwise is no list.
+            false => params.pick(["prefix", "limit", "cursor", "count", "policy", "stats"])?,
         };
         let prefix = Bytes::copy_from_slice(prefix.as_deref().unwrap_or_default().as_bytes());
         if KEY_BYTES_MAX < prefix.len() {

@@ -30,7 +30,7 @@ pub(super) const NODE: HeaderName = HeaderName::from_static("smache-node");
 
 /// What is allowed of a key, and of a namespace.
 const METHODS: &str = "GET, HEAD, PUT, PATCH, POST, DELETE";
-const NAMESPACE_METHODS: &str = "GET, HEAD, POST, DELETE";
+const NAMESPACE_METHODS: &str = "GET, HEAD, PUT, POST, DELETE";
 
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 
@@ -43,6 +43,8 @@ const NOT_YET: [HeaderName; 3] =
 pub(super) struct Native {
     pub(super) cache: Cache,
     pub(super) node: HeaderValue,
+    /// Whether clients may tell namespaces what to go by.
+    pub(super) can_manage: bool,
 }
 
 /// What a path names.
@@ -53,13 +55,13 @@ enum Target {
 }
 
 impl Native {
-    pub(super) fn new(cache: Cache) -> Self {
+    pub(super) fn new(cache: Cache, can_manage: bool) -> Self {
         // A node's name is visible ASCII, which every header may hold.
         let node = HeaderValue::from_str(cache.node().as_str());
-        Self { node: node.unwrap_or(HeaderValue::from_static("")), cache }
+        Self { node: node.unwrap_or(HeaderValue::from_static("")), cache, can_manage }
     }
 
-    /// `/v1/{namespace}` and `/v1/{namespace}/{key…}`, of which `path` is what is behind `/v1/`.
+    /// `/v1`, `/v1/{namespace}` and `/v1/{namespace}/{key…}`, of which `path` is what is behind `/v1/`.
     pub(super) async fn answer<S, B>(
         &self,
         path: &str,
@@ -71,7 +73,7 @@ impl Native {
         B: Buf + Send,
     {
         if path.is_empty() {
-            return Err(Refusal::new(StatusCode::NOT_FOUND, "nothing is at /v1 alone"));
+            return self.answer_all(&parts.method, Params::new(&parts.query));
         }
         match target(path)? {
             Target::Key(key) => self.answer_key(key, path, headers, parts).await,
@@ -144,10 +146,17 @@ impl Native {
         }
         match parts.method {
             Method::GET | Method::HEAD => {
-                Box::pin(self.list(namespace, Params::new(&parts.query))).await
+                Box::pin(self.tell(namespace, Params::new(&parts.query))).await
             }
+            Method::PUT => Box::pin(self.set_policy(namespace, headers, parts)).await,
             Method::POST => Box::pin(self.batch(namespace, headers, parts)).await,
-            Method::DELETE => self.delete_many(namespace, Params::new(&parts.query)).await,
+            Method::DELETE => {
+                let params = Params::new(&parts.query);
+                match params.single("policy")? {
+                    Some(_) => self.remove_policy(namespace, params).await,
+                    None => self.delete_many(namespace, params).await,
+                }
+            }
             _ => Err(Refusal::method(NAMESPACE_METHODS)),
         }
     }
@@ -277,10 +286,10 @@ impl Native {
         namespace: &Namespace,
         params: Params<'_>,
     ) -> Result<Response, Refusal> {
-        params.only(&["key"])?;
+        params.only(&["key", "policy"])?;
         let named = params.all("key")?;
         if named.is_empty() {
-            return Err(Refusal::bad_request("key is missing; allowed: ?key=K&key=L"));
+            return Err(Refusal::bad_request("key is missing; allowed: ?key=K&key=L, or ?policy"));
         }
         let key = |name: &Cow<'_, str>| {
             Key::in_namespace(namespace.clone(), name.as_bytes().to_vec()).map_err(wrong_name)
