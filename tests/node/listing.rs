@@ -111,5 +111,8 @@ fn wrong_lists_are_told_what_is_wrong() {
     let page = client.request("GET", "/v1/a", "").json();
     assert_eq!((page["keys"].as_array().unwrap().len(), &page["base64"]), (10, &json!(["/w=="])));
     let method = client.request("PATCH", "/v1/a", "");
-    assert_eq!((method.status, method.header("allow")), (405, Some("GET, HEAD, POST, DELETE")));
+    assert_eq!(
+        (method.status, method.header("allow")),
+        (405, Some("GET, HEAD, PUT, POST, DELETE"))
+    );
 }

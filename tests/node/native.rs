@@ -173,7 +173,7 @@ fn wrong_requests_are_told_what_is_wrong_and_change_nothing() {
         ("OPTIONS", "/v1/a/k", ("x", "y"), "", 405, "allowed: GET, HEAD, PUT, PATCH, POST, DELETE"),
         ("PUT", "/v1/a/k", ("x", "y"), &*large, 413, "allowed: up to 1024 bytes"),
         ("GET", "/v1/a/", ("x", "y"), "", 400, "key is empty"),
-        ("GET", "/v1/", ("x", "y"), "", 404, "nothing is at /v1"),
+        ("DELETE", "/v1/", ("x", "y"), "", 405, "allowed: GET, HEAD"),
         ("GET", "/v1//k", ("x", "y"), "", 400, "namespace is invalid"),
     ] {
         // A body that is refused unread ends its connection.
@@ -210,8 +210,8 @@ fn several_keys_are_deleted_with_one_request() {
     assert_eq!((deleted.status, deleted.json()), (200, json!({ "deleted": 20 })));
     assert_eq!(client.request("GET", "/v1/site/k7", "").status, 404);
     for (target, message) in [
-        ("/v1/site", "key is missing; allowed: ?key=K&key=L"),
-        ("/v1/site?kye=a", "parameter kye is unknown; allowed: key"),
+        ("/v1/site", "key is missing; allowed: ?key=K&key=L, or ?policy"),
+        ("/v1/site?kye=a", "parameter kye is unknown; allowed: key, policy"),
     ] {
         let refused = client.request("DELETE", target, "");
         assert_eq!((refused.status, &*refused.message()), (400, message));
