@@ -31,6 +31,9 @@ use crate::trace;
 
 pub use crate::cluster::ForgetError;
 pub use crate::command::Figures as NamespaceFigures;
+pub use crate::hub::{
+    Delivery, Dropped, Hub, Message, NotJoined, NotPublished, Space, Subscriber, Tap, Topic, Watch,
+};
 pub use crate::peer::Chaos;
 pub use crate::policy::{Policy, PolicyError};
 pub use crate::supervision::{CrashError, Tree};
@@ -94,6 +97,7 @@ struct Inner {
     started: Instant,
     value_bytes_max: usize,
     router: Router,
+    hub: Hub,
     supervisor: Supervisor,
     cluster: Option<Cluster>,
     governance: Governance,
@@ -110,6 +114,7 @@ impl Cache {
         node: NodeId,
         value_bytes_max: usize,
         router: Router,
+        hub: Hub,
         supervisor: Supervisor,
         cluster: Option<Cluster>,
         governance: Governance,
@@ -121,6 +126,7 @@ impl Cache {
             started,
             value_bytes_max,
             router,
+            hub,
             supervisor,
             cluster,
             governance,
@@ -270,6 +276,20 @@ impl Cache {
         replies.into_iter().map(number).collect()
     }
 
+    /// Where messages are published, and listened to.
+    #[must_use]
+    pub fn hub(&self) -> &Hub {
+        &self.inner.hub
+    }
+
+    /// Where clients of Redis's protocol reach other nodes, as far as these say so.
+    pub async fn resp_addrs(&self) -> BTreeMap<NodeName, String> {
+        match &self.inner.cluster {
+            Some(cluster) => cluster.resp_addrs().await,
+            None => BTreeMap::new(),
+        }
+    }
+
     /// The name of this node.
     #[must_use]
     pub fn node(&self) -> &NodeName {
@@ -390,11 +410,20 @@ impl Cache {
 
     fn check(&self, command: &Command) -> Result<(), Error> {
         match command {
-            Command::Put(put) if self.inner.value_bytes_max < put.value.len() => {
-                let (bytes, bytes_max) = (put.value.len(), self.inner.value_bytes_max);
-                Err(Error::ValueTooLarge { bytes, bytes_max })
+            Command::Put(put) => self.check_value(&put.value),
+            Command::Swap(swap) => self.check_value(&swap.value),
+            Command::Together(together) => {
+                together.commands().iter().try_for_each(|command| self.check(command))
             }
             _ => Ok(()),
+        }
+    }
+
+    fn check_value(&self, value: &[u8]) -> Result<(), Error> {
+        let (bytes, bytes_max) = (value.len(), self.inner.value_bytes_max);
+        match bytes <= bytes_max {
+            true => Ok(()),
+            false => Err(Error::ValueTooLarge { bytes, bytes_max }),
         }
     }
 }

@@ -8,6 +8,7 @@
 mod agreement;
 mod dials;
 mod discovery;
+mod doors;
 mod figures;
 mod forget;
 mod ids;
@@ -36,6 +37,7 @@ use crate::clock::{self, Millis};
 use crate::command::Reply;
 use crate::config::{ClusterConfig, Seed};
 use crate::error::Error;
+use crate::hub::Hub;
 use crate::ids::{Ids, Reservations};
 use crate::limits::{
     CLAIMS_WAITING_MAX, CLUSTER_NAME, HANDOFF_STALL, HANDOFF_TIMEOUT, LEFT_TIMEOUT,
@@ -54,6 +56,7 @@ use crate::supervision::{Post, Supervisor};
 
 use agreement::Turns;
 use dials::Dials;
+use doors::Addresses;
 use figures::Figures;
 use inbox::{Bell, FromPeer, Inbox};
 use message::{DiscoveryMsg, KeeperMsg, MoverMsg};
@@ -80,6 +83,23 @@ pub struct LeftBehind {
     pub slots: usize,
 }
 
+/// What a node has once, and its cluster keeps in step with the others.
+pub struct Common {
+    /// The ids that are given here.
+    pub ids: Arc<Ids>,
+    /// What all nodes know alike.
+    pub registry: Arc<Registry>,
+    /// Who listens to what.
+    pub hub: Hub,
+}
+
+#[cfg(test)]
+impl Common {
+    fn alone() -> Self {
+        Self { ids: Arc::default(), registry: Arc::default(), hub: Hub::new(vec![]).0 }
+    }
+}
+
 /// What the actors share, and what outlives them.
 struct Shared {
     me: NodeId,
@@ -97,6 +117,8 @@ struct Shared {
     ids: Arc<Ids>,
     registry: Arc<Registry>,
     turns: Turns,
+    hub: Hub,
+    addresses: Addresses,
     /// Set once, when the node is about to listen.
     transport: OnceLock<Transport>,
     membership: Membership,
@@ -166,10 +188,10 @@ impl Cluster {
         me: Member,
         router: Router,
         gate: Arc<Gate>,
-        (ids, registry): (Arc<Ids>, Arc<Registry>),
+        common: Common,
         supervisor: &Supervisor,
     ) -> Result<Self, TransportError> {
-        let cluster = Self::new(me.clone(), config, router, gate, (ids, registry));
+        let cluster = Self::new(me.clone(), config, router, gate, common);
         let config = TransportConfig {
             listen: config.listen,
             me: Member { standing: Standing::Joining, ..me.clone() },
@@ -197,7 +219,7 @@ impl Cluster {
         config: &ClusterConfig,
         router: Router,
         gate: Arc<Gate>,
-        (ids, registry): (Arc<Ids>, Arc<Registry>),
+        Common { ids, registry, hub }: Common,
     ) -> Self {
         let seeds = config.join.clone();
         let shared = Shared {
@@ -212,6 +234,8 @@ impl Cluster {
             ids,
             registry,
             turns: Turns::default(),
+            hub,
+            addresses: Addresses::default(),
             transport: OnceLock::new(),
             holdings: Holdings::new(me.id.clone()),
             membership: Membership::new(me, seeds),
@@ -376,6 +400,8 @@ impl Cluster {
                 Response::Refused("nothing to be passed on".to_owned())
             }
             Request::Agree(theirs) => shared.agree(theirs),
+            Request::Spread(spread) => shared.hub.receive(&from, spread),
+            Request::Doors => Response::Doors(shared.addresses.own()),
             Request::Reserve(wanted) => shared.reserve_for(&from, wanted),
             Request::Left => {
                 shared.told(&from, |told| told.has_left = true);
@@ -606,7 +632,7 @@ mod tests {
         let supervisor = Supervisor::start().await.unwrap();
         supervisor.add(spec).await.unwrap();
         let router = Router::new(a.id.clone(), vec![shard], Arc::clone(&gate), routes);
-        (Cluster::new(a, &ClusterConfig::alone(), router, gate, Default::default()), supervisor)
+        (Cluster::new(a, &ClusterConfig::alone(), router, gate, Common::alone()), supervisor)
     }
 
     fn put(key: &'static str) -> Command {

@@ -19,9 +19,11 @@ mod patch;
 #[cfg(feature = "next-protocol")]
 mod peek;
 mod put;
+mod rename;
 mod reply;
 mod swap;
 mod take;
+mod together;
 mod touch;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -43,9 +45,11 @@ pub use patch::{Patch, PatchForm};
 #[cfg(feature = "next-protocol")]
 pub use peek::Peek;
 pub use put::Put;
+pub use rename::{Rename, Source, TwoSlots};
 pub use reply::{Changed, NodeReply, Reply, Stored, Unfit};
 pub use swap::{End, Swap};
 pub use take::Take;
+pub use together::{NotTogether, Together, Watched};
 pub use touch::{EndIs, Touch};
 
 /// What has to be known of a verb, whatever it does.
@@ -140,6 +144,8 @@ macro_rules! with_verbs {
             Find
             ListKeys
             Measure
+            Together
+            Rename
             #[cfg(feature = "next-protocol")]
             Peek
         }

@@ -38,6 +38,14 @@ pub struct Door {
     shared: Arc<Shared>,
 }
 
+/// What is counted of a door that has no place of its own where that is shown.
+pub struct Figures<C> {
+    /// What its protocol counts.
+    pub counts: Arc<C>,
+    /// Its connections.
+    pub places: Arc<Places>,
+}
+
 /// What a protocol does with connections.
 pub trait Protocol: Send + Sync + 'static {
     /// Serves a connection until the client, a deadline or the door ends it: it closes with the
@@ -70,6 +78,12 @@ struct Shared {
     places: Arc<Places>,
     phases: Phases,
     protocol: Box<dyn Protocol>,
+}
+
+impl<C> Clone for Figures<C> {
+    fn clone(&self) -> Self {
+        Self { counts: Arc::clone(&self.counts), places: Arc::clone(&self.places) }
+    }
 }
 
 impl Listener {

@@ -1,7 +1,7 @@
 //! smache: a distributed cache served over HTTP, built from supervised actors.
 //!
-//! Layers, each naming itself and lower ones only: `limits`, `clock`, `metrics`, `notation`, `quiet`; `entry`, `member`,
-//! `supervision`; `record`, `partition`, `ids`, `trace`, `census`, `registry`; `command`, `error`, `policy`; `config`, `log`, `table`; `peer`; `shard`;
+//! Layers, each naming itself and lower ones only: `limits`, `clock`, `metrics`, `notation`, `quiet`, `glob`; `entry`, `member`,
+//! `supervision`; `record`, `partition`, `ids`, `trace`, `census`, `registry`; `command`, `error`, `policy`; `config`, `log`, `table`; `peer`; `shard`, `hub`;
 //! `router`; `cluster`; `cache`; `door`; `front`; `node`. Beside them stands `client`, which knows a node
 //! only over HTTP. `ARCHITECTURE.md` shows how they fit.
 
@@ -10,6 +10,7 @@ pub mod clock;
 pub mod metrics;
 pub mod notation;
 pub mod quiet;
+pub mod glob;
 
 pub mod entry;
 pub mod member;
@@ -34,6 +35,7 @@ pub mod table;
 pub mod peer;
 
 pub mod shard;
+pub mod hub;
 
 pub mod router;
 

@@ -256,6 +256,16 @@ pub const TOMBSTONE_TTL: Duration = Duration::from_secs(60);
 /// Commands in one call of the facade.
 pub const BATCH_COMMANDS_MAX: usize = 10_000;
 
+/// Keys of commands that are done together, and how many such commands there may be: the writer of a
+/// shard does nothing else meanwhile, some milliseconds.
+pub const TOGETHER_KEYS_MAX: usize = 8_192;
+
+/// Bytes of values that commands which are done together may give: they go back as one message.
+pub const TOGETHER_REPLY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Bytes of a number in decimal, with its sign, at most.
+pub const NUMBER_BYTES_MAX: usize = 20;
+
 /// Bytes that an element of a batch may have besides twice its largest value, which base64 or escapes
 /// make of it: its key, and what is said of both.
 pub const BATCH_ELEMENT_BYTES_MORE: usize = 256 * 1024;
@@ -949,6 +959,30 @@ pub const RESP_CLIENT_NAME_BYTES_MAX: usize = 255;
 /// How often a change is tried that others get before.
 pub const RESP_ATTEMPTS_MAX: usize = 64;
 
+/// Bytes of messages that are sent to a client at a time, but for a single one that is larger.
+pub const RESP_NEWS_BYTES: usize = 64 * 1024;
+
+/// Bytes of requests that a client has queued to be done together.
+pub const RESP_QUEUED_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Requests that a client has queued to be done together. They are one piece of work for a writer, which
+/// does nothing else meanwhile: some milliseconds.
+pub const RESP_QUEUED_MAX: usize = 4_096;
+
+/// Requests that all clients have queued, and the bytes of them. They come on top of `--memory`.
+pub const RESP_QUEUED_TOTAL_MAX: usize = 1024 * 1024;
+
+/// See [`RESP_QUEUED_TOTAL_MAX`].
+pub const RESP_QUEUED_BYTES_TOTAL_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes that a queued request costs besides its arguments.
+pub const RESP_QUEUED_OVERHEAD_BYTES: usize = 128;
+
+/// Keys that a client watches.
+pub const RESP_WATCHED_MAX: usize = 1_024;
+
+const _: () = assert!(RESP_QUEUED_MAX + RESP_WATCHED_MAX <= TOGETHER_KEYS_MAX);
+const _: () = assert!(RESP_QUEUED_BYTES_MAX + TOGETHER_REPLY_BYTES_MAX < PEER_FRAME_BYTES_MAX);
 const _: () = assert!(VALUE_BYTES_CEILING + KEY_BYTES_MAX < RESP_REQUEST_BYTES_MAX);
 const _: () = assert!(RESP_REQUEST_BYTES_MAX + RESP_READ_BYTES_MAX < u32::MAX as usize);
 const _: () = assert!(KEY_BYTES_MAX < RESP_BULK_BYTES_LEAST);
@@ -958,6 +992,65 @@ const _: () = assert!(RESP_FOUND_BYTES_MAX <= RESP_VALUE_BYTES_SMALL);
 const _: () = assert!(RESP_VALUE_STALL_TIMEOUT.as_millis() < RESP_VALUE_ROOM_TIMEOUT.as_millis());
 const _: () = assert!(RESP_INPUT_STALL_TIMEOUT.as_millis() < RESP_INPUT_ROOM_TIMEOUT.as_millis());
 const _: () = assert!(4 * RESP_LINGER_TIMEOUT.as_millis() < DRAIN_TIMEOUT.as_millis());
+
+// Publish and subscribe.
+
+/// Largest message that is published, in bytes.
+pub const HUB_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Longest name of a topic, or pattern, in bytes.
+pub const HUB_TOPIC_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of the names of all topics that members of a node listen to. Every other node keeps them too.
+pub const HUB_TOPICS_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Bytes of all messages that somebody has not taken yet, each counted once. They come on top of
+/// `--memory`; where there are more, who is farthest behind is dropped.
+pub const HUB_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Messages in the mailboxes of all subscribers, of some 80 bytes each besides what they say.
+pub const HUB_DELIVERIES_MAX: usize = 1_000_000;
+
+/// Messages in the mailbox of one subscriber, and the bytes of them: who is farther behind is dropped.
+/// Redis has it so for its subscribers that stay behind for a minute.
+pub const HUB_QUEUE_MAX: usize = 65_536;
+
+/// See [`HUB_QUEUE_MAX`].
+pub const HUB_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Bytes of messages that wait for another node; who publishes more for it waits.
+pub const HUB_PEER_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How long who publishes waits for another node, before that goes without the message.
+pub const HUB_PEER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Bytes of messages, and of wishes, in one batch for another node, but for a single one that is larger.
+pub const HUB_SPREAD_BYTES_MAX: usize = 128 * 1024;
+
+/// Pause before a batch that was not acknowledged is sent again.
+pub const HUB_RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a subscriber waits for other nodes to know of it: one that hangs is taken for dead a little
+/// later.
+pub const HUB_KNOWN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Changes of what is listened to on a node that are remembered for others: who has missed more is told
+/// everything again.
+pub const HUB_LOG_MAX: usize = 4_096;
+
+/// Runs of nodes of which it is remembered which batch came last: those there are, and those that were.
+pub const HUB_HEARD_MAX: usize = 4 * PEERS_MAX;
+
+/// How long a node that goes waits for others to take what was published on it.
+pub const HUB_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+const _: () = assert!(HUB_MESSAGE_BYTES_MAX + HUB_TOPIC_BYTES_MAX <= HUB_QUEUE_BYTES_MAX);
+const _: () = assert!(
+    2 * HUB_SPREAD_BYTES_MAX + HUB_MESSAGE_BYTES_MAX + 2 * HUB_TOPIC_BYTES_MAX
+        < PEER_FRAME_BYTES_MAX
+);
+const _: () = assert!(KEY_BYTES_MAX <= HUB_MESSAGE_BYTES_MAX);
+const _: () = assert!(HUB_KNOWN_TIMEOUT.as_millis() < DEAD_AFTER.as_millis());
 
 // Members and slots.
 

@@ -5,6 +5,7 @@
 
 mod exposition;
 mod http;
+mod hub;
 mod latency;
 mod peer;
 mod process;
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 pub use exposition::{Family, Format, Labels};
 pub use http::{Code, HttpCounts, Outcome, Route, Verb};
+pub use hub::HubCounts;
 pub use latency::{BOUNDS, Latency, Measured};
 pub use peer::PeerCounts;
 pub use process::Process;
@@ -103,6 +105,21 @@ pub const CONNECTIONS_ACCEPTED: &str = "smache_connections_accepted";
 pub const CONNECTIONS_REFUSED: &str = "smache_connections_refused";
 /// Connections closed because a deadline passed, by door.
 pub const CONNECTIONS_TIMED_OUT: &str = "smache_connections_timed_out";
+
+/// Commands of Redis clients.
+pub const RESP_COMMANDS: &str = "smache_resp_commands";
+/// Connections of Redis clients that were closed, by why.
+pub const RESP_CLOSED: &str = "smache_resp_connections_closed";
+/// Messages published on this node, or on others for it.
+pub const HUB_PUBLISHED: &str = "smache_messages_published";
+/// Messages told to subscribers of this node.
+pub const HUB_DELIVERED: &str = "smache_messages_delivered";
+/// Messages that a node where they were wanted did not take.
+pub const HUB_LOST: &str = "smache_messages_lost";
+/// Subscribers that were dropped as they fell behind.
+pub const HUB_DROPPED: &str = "smache_subscribers_dropped";
+/// Times at which changes of entries were not told.
+pub const HUB_GAPS: &str = "smache_changes_gaps";
 
 /// A number that only grows, counted by many threads.
 ///

@@ -16,13 +16,14 @@ use tracing::{debug, info};
 
 use crate::cache::{Cache, Governance, NodeState};
 use crate::clock;
-use crate::cluster::{Cluster, LeftBehind};
+use crate::cluster::{Cluster, Common, LeftBehind};
 use crate::config::Config;
 use crate::door::{Door, Listener};
 use crate::front::http::{self, Guard};
 use crate::front::resp;
+use crate::hub::Hub;
 use crate::ids::Ids;
-use crate::limits::{DRAIN_TIMEOUT, LAME_DUCK};
+use crate::limits::{DRAIN_TIMEOUT, HUB_FLUSH_TIMEOUT, LAME_DUCK};
 use crate::member::{Boot, Member, NodeId, Standing, View};
 use crate::peer::TransportError;
 use crate::policy::Policies;
@@ -126,17 +127,23 @@ impl Node {
         });
         let policies = Arc::new(Policies::default());
         let mut shards = Vec::with_capacity(config.shards.get());
+        let mut readers = Vec::with_capacity(config.shards.get());
         for id in 0..config.shards.get() {
             let memory_bytes = config.memory_bytes / config.shards;
             let seed = getrandom::u64().map_err(NodeError::Random)?;
             let table = TableConfig { memory_bytes, seed, limit: Limit::Memory };
             let census = Arc::clone(policies.census());
             let table = Table::counted_one_of(config.shards, &table, census);
+            readers.push(table.reader());
             let (gate, ids, policies) =
                 (Arc::clone(&gate), Arc::clone(&ids), Arc::clone(&policies));
             let (shard, spec) = Shard::governed(id, table, gate, ids, policies);
             supervisor.add(spec).await?;
             shards.push(shard);
+        }
+        let (hub, specs) = Hub::new(readers);
+        for spec in specs {
+            supervisor.add(spec).await?;
         }
         let http_addr = http.as_ref().map(Listener::addr);
         let me = member(config, http_addr)?;
@@ -146,25 +153,43 @@ impl Node {
         let mut cluster = None;
         if let Some(config) = &config.cluster {
             let (me, router) = (me.clone(), router.clone());
-            let reserved = (ids, Arc::clone(&governance.registry));
-            cluster = Some(Cluster::start(config, me, router, gate, reserved, &supervisor).await?);
+            let common =
+                Common { ids, registry: Arc::clone(&governance.registry), hub: hub.clone() };
+            cluster = Some(Cluster::start(config, me, router, gate, common, &supervisor).await?);
         }
         let (bytes_max, root) = (config.value_bytes_max, supervisor.clone());
-        let cache = Cache::new(me.id, bytes_max, router, root, cluster.clone(), governance);
+        let cache = Cache::new(me.id, bytes_max, router, hub, root, cluster.clone(), governance);
+        let (mut resp_door, mut resp_figures) = (None, None);
+        if let Some(listener) = resp {
+            let (door, spec, figures) =
+                resp::door(listener, cache.clone(), config.token.clone(), config.has_demo);
+            resp_door = Some((door, spec));
+            resp_figures = Some(figures);
+        }
         let http = http.map(|listener| {
             let guard =
                 Guard::new(listener.addr(), config.token.clone(), config.allowed_hosts.clone());
-            http::door(listener, cache.clone(), guard, config.request_log, config.has_demo)
-        });
-        let resp = resp.map(|listener| {
-            resp::door(listener, cache.clone(), config.token.clone(), config.has_demo)
+            let (log, has_demo) = (config.request_log, config.has_demo);
+            http::door(listener, cache.clone(), guard, log, has_demo, resp_figures)
         });
         let mut doors = vec![];
-        for (door, spec) in [http, resp].into_iter().flatten() {
+        for (door, spec) in [http, resp_door].into_iter().flatten() {
             supervisor.add(spec).await?;
             doors.push(door);
         }
-        Ok(Self { cache, supervisor, doors, cluster })
+        let node = Self { cache, supervisor, doors, cluster };
+        node.tell_resp_addr();
+        Ok(node)
+    }
+
+    /// Has other nodes know where clients of Redis's protocol reach this one.
+    fn tell_resp_addr(&self) {
+        let (Some(cluster), Some(addr)) = (&self.cluster, self.addr_of("resp")) else { return };
+        // One that listens everywhere is reached where other nodes reach it.
+        cluster.set_resp_addr(&match addr.ip().is_unspecified() {
+            true => format!("{}:{}", cluster.host(), addr.port()),
+            false => addr.to_string(),
+        });
     }
 
     /// The cache of this node.
@@ -301,6 +326,7 @@ impl Node {
             if left.is_ok() {
                 left = cluster.hand_over_the_rest().await;
             }
+            self.cache.hub().flushed(HUB_FLUSH_TIMEOUT).await;
             cluster.leave().await;
         }
         self.supervisor.stop().await;

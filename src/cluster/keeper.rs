@@ -330,7 +330,9 @@ impl KeeperState {
         let arriving = handoff.arriving();
         let sources = self.sources(handoff, &arriving);
         let link = |member: &Member| self.shared.way(&member.id);
-        let links = map.members().iter().map(link).collect();
+        let links: Vec<_> = map.members().iter().map(link).collect();
+        let others = map.members().iter().map(|member| member.id.clone()).zip(links.clone());
+        self.shared.hub.see(others.filter(|(id, _)| *id != self.shared.me));
         // Before the gate: who finds a slot open must find its sources.
         self.shared.router.publish(Routes { map, links, sources });
         let mut changed = vec![];
@@ -383,7 +385,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::cluster::Cluster;
+    use crate::cluster::{Cluster, Common};
     use crate::config::ClusterConfig;
     use crate::limits::{CLAIMS_WAITING_MAX, TABLE_BYTES_MIN};
     use crate::member::{Boot, NodeName, Standing, View};
@@ -435,7 +437,7 @@ mod tests {
         let table = Table::new(&TableConfig::new(TABLE_BYTES_MIN));
         let (shard, _) = Shard::new(0, table, Arc::clone(&gate), Arc::default());
         let router = Router::new(me.id.clone(), vec![shard], Arc::clone(&gate), routes);
-        Cluster::new(me, &ClusterConfig::alone(), router, gate, Default::default())
+        Cluster::new(me, &ClusterConfig::alone(), router, gate, Common::alone())
     }
 
     #[tokio::test(start_paused = true)]

@@ -170,7 +170,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::cluster::{Cluster, Sight};
+    use crate::cluster::{Cluster, Common, Sight};
     use crate::config::ClusterConfig;
     use crate::limits::TABLE_BYTES_MIN;
     use crate::member::Boot;
@@ -253,7 +253,7 @@ mod tests {
         let (shard, _) = Shard::new(0, table, Arc::clone(&gate), Arc::default());
         let router = Router::new(me.id.clone(), vec![shard], Arc::clone(&gate), routes);
         let cluster =
-            Cluster::new(me.clone(), &ClusterConfig::alone(), router, gate, Default::default());
+            Cluster::new(me.clone(), &ClusterConfig::alone(), router, gate, Common::alone());
         let membership = &cluster.shared.membership;
         let beat = membership.sight.load().beat.clone();
         let view = View::new(2, [me, peer.clone()]);

@@ -28,6 +28,8 @@ pub enum Reply {
     Swapped(Option<Entry>, Stored),
     /// Some of the keys there are.
     Page(Page),
+    /// What became of each of several commands that were done together.
+    List(Vec<Self>),
     /// What each node said.
     Many(Vec<NodeReply>),
 }
@@ -127,6 +129,7 @@ impl Reply {
             | Self::Flag(_)
             | Self::Changed(_) => 0,
             Self::Page(page) => page.bytes(),
+            Self::List(replies) => replies.iter().map(Self::bytes).sum(),
             Self::Many(replies) => {
                 replies.iter().flat_map(|of| &of.reply).map(Self::bytes).sum::<usize>()
             }

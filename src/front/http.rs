@@ -18,9 +18,9 @@ use warp::reply::Response;
 
 use crate::cache::Cache;
 use crate::config::RequestLog;
-use crate::door::{Door, Listener, Places};
+use crate::door::{Door, Figures, Listener, Places};
 use crate::limits::{HTTP_CONNECTIONS_MAX, HTTP_REFUSALS_MAX};
-use crate::metrics::HttpCounts;
+use crate::metrics::{HttpCounts, RespCounts};
 use crate::supervision::ChildSpec;
 
 use operate::Context;
@@ -29,7 +29,7 @@ use serve::{Http, Refusal, Routes};
 pub use serve::Guard;
 
 /// The door on `listener`, and how its actor is started. With `has_demo`, actors may be crashed
-/// through it.
+/// through it. It shows what is counted of another door.
 #[must_use]
 pub fn door(
     listener: Listener,
@@ -37,12 +37,13 @@ pub fn door(
     guard: Guard,
     log: RequestLog,
     has_demo: bool,
+    resp: Option<Figures<RespCounts>>,
 ) -> (Door, ChildSpec) {
     let places = Arc::new(Places::new(HTTP_CONNECTIONS_MAX, HTTP_REFUSALS_MAX));
     let counts = Arc::new(HttpCounts::default());
     let (shown, counted) = (Arc::clone(&places), Arc::clone(&counts));
     let can_manage = has_demo || guard.has_token();
-    let context = Context { cache, has_demo, can_manage, counts: counted, places: shown };
+    let context = Context { cache, has_demo, can_manage, counts: counted, places: shown, resp };
     Door::new("http", listener, places, Http::new(guard, counts, log, move || routes(&context)))
 }
 

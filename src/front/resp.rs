@@ -10,9 +10,11 @@ mod commands;
 mod connection;
 mod cursors;
 mod failure;
-mod glob;
+mod keyspace;
+mod listening;
 mod run;
 mod session;
+mod transaction;
 mod wire;
 
 use std::net::SocketAddr;
@@ -23,27 +25,32 @@ use tokio::net::TcpStream;
 use crate::cache::Cache;
 use crate::config::Secret;
 use crate::door::room::Room;
-use crate::door::{Door, Listener, Phases, Places, Protocol, Serving};
+use crate::door::{Door, Figures, Listener, Phases, Places, Protocol, Serving};
 use crate::limits::{
-    RESP_CONNECTIONS_MAX, RESP_INPUT_BYTES_TOTAL_MAX, RESP_REFUSALS_MAX, RESP_VALUE_BYTES_TOTAL_MAX,
+    RESP_CONNECTIONS_MAX, RESP_INPUT_BYTES_TOTAL_MAX, RESP_QUEUED_BYTES_TOTAL_MAX,
+    RESP_QUEUED_TOTAL_MAX, RESP_REFUSALS_MAX, RESP_VALUE_BYTES_TOTAL_MAX,
 };
 use crate::metrics::RespCounts;
-use crate::supervision::ChildSpec;
+use crate::supervision::{ChildSpec, Places as PlacesOf};
 
 use clients::Clients;
 use cursors::Cursors;
+use keyspace::Keyspace;
 
 /// The door on `listener`, and how its actor is started. Clients must present `token`, if there is one.
-/// With `has_demo` the node may be ended through it.
+/// With `has_demo` the node may be ended through it. What is counted of it comes as well.
 #[must_use]
 pub fn door(
     listener: Listener,
     cache: Cache,
     token: Option<Secret>,
     has_demo: bool,
-) -> (Door, ChildSpec) {
+) -> (Door, ChildSpec, Figures<RespCounts>) {
     let places = Arc::new(Places::new(RESP_CONNECTIONS_MAX, RESP_REFUSALS_MAX));
+    let counts = Arc::new(RespCounts::default());
+    let figures = Figures { counts: Arc::clone(&counts), places: Arc::clone(&places) };
     let shared = Arc::new(Shared {
+        keyspace: Keyspace::new(cache.hub().clone()),
         cache,
         token,
         has_demo,
@@ -51,11 +58,19 @@ pub fn door(
         places: Arc::clone(&places),
         clients: Clients::default(),
         cursors: Cursors::default(),
-        counts: RespCounts::default(),
+        counts,
+        queued: PlacesOf::new(RESP_QUEUED_TOTAL_MAX, RESP_QUEUED_BYTES_TOTAL_MAX),
         input: Room::new(RESP_INPUT_BYTES_TOTAL_MAX),
         values: Room::new(RESP_VALUE_BYTES_TOTAL_MAX),
     });
-    Door::new("resp", listener, places, Resp(shared))
+    let (door, spec) = Door::new("resp", listener, places, Resp(shared));
+    (door, spec, figures)
+}
+
+/// Checks what must hold of any bytes a client may send, for `fuzz/resp.rs`.
+#[cfg(fuzzing)]
+pub fn fuzz(bytes: &[u8]) {
+    codec::fuzz::check(bytes);
 }
 
 /// What all connections of the door share.
@@ -67,7 +82,10 @@ struct Shared {
     places: Arc<Places>,
     clients: Clients,
     cursors: Cursors,
-    counts: RespCounts,
+    counts: Arc<RespCounts>,
+    keyspace: Keyspace,
+    /// Places of what clients have queued to be done together.
+    queued: PlacesOf,
     /// For large requests that come in.
     input: Room,
     /// For large values that go out.

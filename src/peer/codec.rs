@@ -47,6 +47,8 @@ const RELAY: u16 = 10;
 pub(super) const RELAYED: u16 = 11;
 const RESERVE: u16 = 9;
 const AGREE: u16 = 12;
+const SPREAD: u16 = 13;
+const DOORS: u16 = 14;
 
 // What a response is.
 const PONG: u16 = 1;
@@ -62,6 +64,7 @@ const REFUSED: u16 = 10;
 const RELAYED_BACK: u16 = 12;
 const RESERVED: u16 = 11;
 const AGREED: u16 = 13;
+const DOORS_TOLD: u16 = 14;
 
 /// Why a message is not written or read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,6 +105,8 @@ pub fn encode_request(from: Boot, request: &Request) -> Result<Vec<u8>, CodecErr
         Request::Relay(parcel) | Request::Relayed(parcel) => append(&mut out, parcel),
         Request::Reserve(reserve) => append(&mut out, reserve),
         Request::Agree(agreement) => append(&mut out, agreement),
+        Request::Spread(spread) => append(&mut out, spread),
+        Request::Doors => Ok(()),
     }?;
     within(out)
 }
@@ -142,6 +147,8 @@ pub fn decode_request(bytes: &[u8]) -> Result<(Boot, Request), CodecError> {
         RELAYED => Request::Relayed(decode(body)?),
         RESERVE => Request::Reserve(decode(body)?),
         AGREE => Request::Agree(decode(body)?),
+        SPREAD => Request::Spread(decode(body)?),
+        DOORS => decode(body).map(|()| Request::Doors)?,
         number => return Err(CodecError::Unknown(number)),
     };
     Ok((from, request))
@@ -177,6 +184,7 @@ pub fn encode_response(response: &Response) -> Result<Vec<u8>, CodecError> {
         Response::Refused(reason) => append(&mut out, reason),
         Response::Reserved(reserved) => append(&mut out, reserved),
         Response::Agreed(agreement) => append(&mut out, agreement),
+        Response::Doors(doors) => append(&mut out, doors),
     }?;
     within(out)
 }
@@ -205,6 +213,7 @@ pub fn decode_response(bytes: &[u8]) -> Result<Response, CodecError> {
         REFUSED => Response::Refused(decode_text(body)?),
         RESERVED => Response::Reserved(decode(body)?),
         AGREED => Response::Agreed(decode(body)?),
+        DOORS_TOLD => Response::Doors(decode(body)?),
         number => return Err(CodecError::Unknown(number)),
     })
 }
@@ -300,6 +309,8 @@ fn number_of(request: &Request) -> u16 {
         Request::Relayed(_) => RELAYED,
         Request::Reserve(_) => RESERVE,
         Request::Agree(_) => AGREE,
+        Request::Spread(_) => SPREAD,
+        Request::Doors => DOORS,
     }
 }
 
@@ -318,6 +329,7 @@ fn number_of_response(response: &Response) -> u16 {
         Response::Relayed(_) => RELAYED_BACK,
         Response::Reserved(_) => RESERVED,
         Response::Agreed(_) => AGREED,
+        Response::Doors(_) => DOORS_TOLD,
     }
 }
 
@@ -333,7 +345,13 @@ fn room_of_request(request: &Request) -> usize {
         Request::Ping(ping) => ping.hears.len(),
         Request::Relay(parcel) | Request::Relayed(parcel) => parcel.frame.len(),
         Request::Agree(agreement) => agreement_bytes(agreement),
-        Request::Left | Request::Reserve(_) => 0,
+        Request::Spread(spread) => {
+            let wishes = spread.wishes.iter().map(|wish| ITEM_BYTES + wish.name.len());
+            let letters = spread.letters.iter();
+            let letters = letters.map(|of| ITEM_BYTES + of.topic.len() + of.body.len());
+            wishes.chain(letters).sum()
+        }
+        Request::Left | Request::Reserve(_) | Request::Doors => 0,
     };
     bytes + ITEM_BYTES
 }
@@ -350,6 +368,7 @@ fn room_of_response(response: &Response) -> usize {
         Response::Relayed(frame) => frame.len(),
         Response::Reserved(reserved) => reserved.electors.len() * ITEM_BYTES,
         Response::Agreed(agreement) => agreement_bytes(agreement),
+        Response::Doors(doors) => doors.resp.len(),
         Response::ClaimRefused { .. } | Response::Ok | Response::Lost => 0,
     };
     bytes + ITEM_BYTES

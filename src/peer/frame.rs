@@ -10,7 +10,7 @@ use super::codec::{self, CodecError};
 use super::message::{BatchOf, Received, Refusal, Traced, Unread};
 use crate::clock;
 use crate::command::{Body, Command, Reply};
-use crate::limits::{PEER_BATCH_COMMANDS_MAX, PEER_FRAME_BYTES_MAX};
+use crate::limits::{PEER_BATCH_COMMANDS_MAX, PEER_FRAME_BYTES_MAX, TOGETHER_KEYS_MAX};
 use crate::record::Record;
 use crate::trace::{RequestId, Trace, TraceParent};
 
@@ -32,6 +32,7 @@ const CHANGED: u16 = 5;
 const SWAPPED: u16 = 6;
 const PAGE: u16 = 7;
 const NUMBERS: u16 = 8;
+const LIST: u16 = 9;
 const FAILED: u16 = 32;
 const MOVED: u16 = 33;
 const LATER: u16 = 34;
@@ -100,15 +101,7 @@ pub(super) fn add_outcome(
     outcome: &Result<Reply, Refusal>,
 ) -> Result<(), CodecError> {
     match outcome {
-        Ok(Reply::Entry(entry)) => add(out, ENTRY, entry),
-        Ok(Reply::Stored(stored)) => add(out, STORED, stored),
-        Ok(Reply::Number(number)) => add(out, NUMBER, number),
-        Ok(Reply::Flag(flag)) => add(out, FLAG, flag),
-        Ok(Reply::Changed(changed)) => add(out, CHANGED, changed),
-        Ok(Reply::Swapped(entry, stored)) => add(out, SWAPPED, &(entry, stored)),
-        Ok(Reply::Page(page)) => add(out, PAGE, page),
-        Ok(Reply::Numbers(numbers)) => add(out, NUMBERS, numbers),
-        Ok(Reply::Many(_)) => Err(CodecError::Invalid("many replies stay on their node".into())),
+        Ok(reply) => add_reply(out, reply),
         Err(Refusal::Failed(error)) => add(out, FAILED, error),
         Err(Refusal::Moved { owner }) => {
             let owner = owner.as_ref().map(|owner| (owner.name.as_str(), owner.boot.0));
@@ -116,6 +109,21 @@ pub(super) fn add_outcome(
         }
         Err(Refusal::Later) => add(out, LATER, &()),
         Err(Refusal::Unread) => Err(CodecError::Invalid("what was not read".into())),
+    }
+}
+
+fn add_reply(out: &mut Vec<u8>, reply: &Reply) -> Result<(), CodecError> {
+    match reply {
+        Reply::Entry(entry) => add(out, ENTRY, entry),
+        Reply::Stored(stored) => add(out, STORED, stored),
+        Reply::Number(number) => add(out, NUMBER, number),
+        Reply::Flag(flag) => add(out, FLAG, flag),
+        Reply::Changed(changed) => add(out, CHANGED, changed),
+        Reply::Swapped(entry, stored) => add(out, SWAPPED, &(entry, stored)),
+        Reply::Page(page) => add(out, PAGE, page),
+        Reply::Numbers(numbers) => add(out, NUMBERS, numbers),
+        Reply::List(replies) => add_list(out, replies),
+        Reply::Many(_) => Err(CodecError::Invalid("many replies stay on their node".into())),
     }
 }
 
@@ -180,6 +188,32 @@ pub(super) fn add_record(out: &mut Vec<u8>, record: Option<&Record>) {
     out[begin + 2..begin + HEAD_BYTES].copy_from_slice(&len.to_le_bytes());
 }
 
+/// Adds replies as one: a frame each in its body.
+fn add_list(out: &mut Vec<u8>, replies: &[Reply]) -> Result<(), CodecError> {
+    let begin = out.len();
+    out.extend_from_slice(&LIST.to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+    let added = replies.iter().try_for_each(|reply| match reply {
+        Reply::List(_) => Err(CodecError::Invalid("a list in a list".to_owned())),
+        reply => add_reply(out, reply),
+    });
+    let added = added.and_then(|()| close(out, begin));
+    if added.is_err() {
+        out.truncate(begin);
+    }
+    added
+}
+
+/// Says of a frame that began at `begin` how long it is.
+fn close(out: &mut [u8], begin: usize) -> Result<(), CodecError> {
+    let len = out.len() - begin - HEAD_BYTES;
+    let is_short = len <= PEER_FRAME_BYTES_MAX;
+    let len = u32::try_from(len).ok().filter(|_| is_short);
+    let bytes = len.ok_or(CodecError::TooLarge { bytes: out.len() })?.to_le_bytes();
+    out[begin + 2..begin + HEAD_BYTES].copy_from_slice(&bytes);
+    Ok(())
+}
+
 /// Reads records to the end of `bytes`, and checks each.
 ///
 /// # Errors
@@ -200,37 +234,45 @@ pub(super) fn read_records(bytes: &[u8]) -> Result<Vec<Option<Record>>, CodecErr
 /// `None` for a shape that is not known here, or of another form.
 fn read_outcome(number: u16, body: &[u8]) -> Option<Result<Reply, Refusal>> {
     let outcome = match number {
-        ENTRY => Ok(Reply::Entry(codec::decode(body).ok()?)),
-        STORED => Ok(Reply::Stored(codec::decode(body).ok()?)),
-        NUMBER => Ok(Reply::Number(codec::decode(body).ok()?)),
-        FLAG => Ok(Reply::Flag(codec::decode(body).ok()?)),
-        CHANGED => Ok(Reply::Changed(codec::decode(body).ok()?)),
-        PAGE => Ok(Reply::Page(codec::decode(body).ok()?)),
-        NUMBERS => Ok(Reply::Numbers(codec::decode::<BatchOf<_>>(body).ok()?.0)),
-        SWAPPED => {
-            let (entry, stored) = codec::decode(body).ok()?;
-            Ok(Reply::Swapped(entry, stored))
+        LIST => {
+            let read = |(number, body)| {
+                let missing = || CodecError::Invalid("a reply cannot be read".to_owned());
+                read_reply(number, body).ok_or_else(missing)
+            };
+            let replies = Frames(body).map(|frame| frame.and_then(read));
+            Ok(Reply::List(replies.up_to(TOGETHER_KEYS_MAX).ok()?))
         }
         FAILED => Err(Refusal::Failed(codec::decode(body).ok()?)),
         MOVED => Err(Refusal::Moved { owner: codec::decode_owner(body).ok()? }),
         LATER => Err(Refusal::Later),
-        _ => return None,
+        number => Ok(read_reply(number, body)?),
     };
     Some(outcome)
+}
+
+/// As above, of one that is no list.
+fn read_reply(number: u16, body: &[u8]) -> Option<Reply> {
+    Some(match number {
+        ENTRY => Reply::Entry(codec::decode(body).ok()?),
+        STORED => Reply::Stored(codec::decode(body).ok()?),
+        NUMBER => Reply::Number(codec::decode(body).ok()?),
+        FLAG => Reply::Flag(codec::decode(body).ok()?),
+        CHANGED => Reply::Changed(codec::decode(body).ok()?),
+        PAGE => Reply::Page(codec::decode(body).ok()?),
+        NUMBERS => Reply::Numbers(codec::decode::<BatchOf<_>>(body).ok()?.0),
+        SWAPPED => {
+            let (entry, stored) = codec::decode(body).ok()?;
+            Reply::Swapped(entry, stored)
+        }
+        _ => return None,
+    })
 }
 
 fn add<T: serde::Serialize>(out: &mut Vec<u8>, number: u16, body: &T) -> Result<(), CodecError> {
     let begin = out.len();
     out.extend_from_slice(&number.to_le_bytes());
     out.extend_from_slice(&[0; 4]);
-    let added = codec::append(out, body).and_then(|()| {
-        let len = out.len() - begin - HEAD_BYTES;
-        let is_short = len <= PEER_FRAME_BYTES_MAX;
-        let len = u32::try_from(len).ok().filter(|_| is_short);
-        let bytes = len.ok_or(CodecError::TooLarge { bytes: out.len() })?.to_le_bytes();
-        out[begin + 2..begin + HEAD_BYTES].copy_from_slice(&bytes);
-        Ok(())
-    });
+    let added = codec::append(out, body).and_then(|()| close(out, begin));
     if added.is_err() {
         out.truncate(begin);
     }
@@ -263,9 +305,13 @@ impl<'a> Iterator for Frames<'a> {
 /// Gathers what fits into one batch.
 trait Bounded<T>: Iterator<Item = Result<T, CodecError>> + Sized {
     fn bounded(self) -> Result<Vec<T>, CodecError> {
+        self.up_to(PEER_BATCH_COMMANDS_MAX)
+    }
+
+    fn up_to(self, max: usize) -> Result<Vec<T>, CodecError> {
         let mut list = vec![];
         for element in self {
-            if PEER_BATCH_COMMANDS_MAX <= list.len() {
+            if max <= list.len() {
                 return Err(CodecError::Invalid("too many commands".to_owned()));
             }
             list.push(element?);
@@ -363,6 +409,7 @@ mod tests {
             Ok(Reply::Number(u64::MAX)),
             Ok(Reply::Numbers(vec![7, u64::MAX])),
             Ok(Reply::Flag(true)),
+            Ok(Reply::List(vec![Reply::Number(1), Reply::Entry(None)])),
             Err(Refusal::Later),
             Err(Refusal::Moved { owner: None }),
             Err(Refusal::Failed(crate::error::Error::Busy { shard: 3 })),

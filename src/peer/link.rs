@@ -308,6 +308,8 @@ impl Link {
             | Request::Run(..)
             | Request::Push(_)
             | Request::Relay(_)
+            | Request::Spread(_)
+            | Request::Doors
             | Request::Relayed(_) => &self.inner.fetches,
             Request::Ping(_)
             | Request::View(_)

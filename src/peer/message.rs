@@ -76,6 +76,10 @@ pub enum Request {
     Relayed(Parcel),
     /// Whether ids are free, for the sender to give.
     Reserve(Reserve),
+    /// What the sender listens to, and what was published there for the receiver.
+    Spread(Spread),
+    /// Where clients reach the receiver.
+    Doors,
     /// What the sender knows of what all nodes know alike.
     Agree(Agreement),
 }
@@ -126,6 +130,56 @@ pub struct Reserved {
     pub electors: Vec<NodeId>,
 }
 
+/// What a node has for another: what it listens to, and what was published there that the other listens to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Greater than that of any batch before; one that came already has been taken in.
+    pub serial: u64,
+    /// Whether what the sender said before of what it listens to is void.
+    pub is_first: bool,
+    /// What it listens to from now on, or not any more, in order.
+    #[serde(deserialize_with = "form::batch")]
+    pub wishes: Vec<Wish>,
+    /// What was published, in order.
+    #[serde(deserialize_with = "form::batch")]
+    pub letters: Vec<Letter>,
+}
+
+/// That a node listens to something, or not any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wish {
+    /// The number of the space that the name is of.
+    pub space: u8,
+    /// The name of a topic, or a pattern.
+    #[serde(with = "octets")]
+    pub name: Bytes,
+    /// Which of both.
+    pub is_pattern: bool,
+    /// Whether it listens.
+    pub is_wanted: bool,
+}
+
+/// A message that was published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter {
+    /// The number of the space that the topic is of.
+    pub space: u8,
+    /// The name of the topic.
+    #[serde(with = "octets")]
+    pub topic: Bytes,
+    /// What was said.
+    #[serde(with = "octets")]
+    pub body: Bytes,
+}
+
+/// Where clients reach a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doors {
+    /// Clients of Redis's protocol, as address and port; empty if nowhere.
+    #[serde(with = "TextForm")]
+    pub resp: String,
+}
+
 /// The slots a node is about to have.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Claim {
@@ -160,8 +214,10 @@ pub enum Response {
     },
     /// To `Relay` and `Relayed`: the response of the node it was for, as bytes.
     Relayed(Bytes),
-    /// To `Took` and `Left`.
+    /// To `Took`, `Left` and `Spread`.
     Ok,
+    /// To `Doors`.
+    Doors(Doors),
     /// To `Reserve`.
     Reserved(Reserved),
     /// To `Agree`: what is known here, if that is not the same by now.

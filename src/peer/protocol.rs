@@ -10,8 +10,8 @@ use std::fmt;
 /// here.
 pub const PROTOCOL_MIN: u16 = 3;
 
-/// The newest protocol this build speaks: the fifth brought conditions, updates in place and listing,
-/// the sixth what all nodes know alike and the figures of a namespace.
+/// The newest protocol this build speaks: the fifth brought conditions, updates in place and listing, the
+/// sixth what all nodes know alike, figures of namespaces, commands that are done together, and publishing.
 /// With `next-protocol` there is one that has a verb more, for tests of rolling upgrades only.
 pub const PROTOCOL_MAX: u16 = if cfg!(feature = "next-protocol") { 7 } else { 6 };
 
@@ -19,6 +19,8 @@ pub const PROTOCOL_MAX: u16 = if cfg!(feature = "next-protocol") { 7 } else { 6 
 pub(super) const TRACES_SINCE: u16 = 4;
 /// The first protocol in which nodes tell each other what all know alike.
 pub const PROTOCOL_OF_AGREEMENT: u16 = 6;
+/// The first protocol in which nodes tell each other what is published.
+pub const PROTOCOL_OF_HUB: u16 = 6;
 /// The first protocol that tells members that have left, or are forgotten, from those that are dead.
 pub const PROTOCOL_OF_LEFT: u16 = 4;
 

@@ -65,6 +65,8 @@ fn is_relayed(request: &Request) -> bool {
         | Request::Took(_)
         | Request::Push(_)
         | Request::Claim(_)
+        | Request::Spread(_)
+        | Request::Doors
         | Request::Reserve(_) => true,
         Request::Ping(_)
         | Request::View(_)

@@ -14,8 +14,10 @@ mod patch;
 #[cfg(feature = "next-protocol")]
 mod peek;
 mod put;
+mod rename;
 mod swap;
 mod take;
+mod together;
 mod touch;
 
 use super::message::{Task, Turn, Undone};

@@ -35,6 +35,7 @@ pub struct Places {
 
 /// A place that was taken, free when this is dropped. It rides inside the work, so that what was taken
 /// out of an inbox and is not answered yet counts like what waits.
+#[derive(Debug)]
 #[must_use = "the place is free at once"]
 pub struct Place {
     taken: Arc<AtomicU64>,

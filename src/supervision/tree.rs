@@ -44,6 +44,10 @@ pub enum Kind {
     Keeper,
     /// Sends entries to their owners.
     Mover,
+    /// Sends what is published to other nodes.
+    Hub,
+    /// Tells what happens to entries.
+    Feed,
     /// Accepts connections of one protocol.
     Door,
     /// Carries sessions with other nodes.

@@ -12,6 +12,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
 use super::accounts::Accounts;
 use super::record::Head;
 use super::sync::{AtomicU64, Ordering};
@@ -46,6 +48,8 @@ pub struct Event {
     pub key: Key,
     /// The version of what is known now; if nothing is, of what was known before.
     pub version: Version,
+    /// Whether the key had an entry before, be it one that had ended.
+    pub had_entry: bool,
     /// Whether the key has an entry now. Of one that ends later, there is an event when it is removed.
     pub has_entry: bool,
 }
@@ -95,9 +99,11 @@ pub(super) struct Change<'a> {
     pub(super) after: Option<&'a Head>,
 }
 
-/// What a listener has not taken yet.
-#[derive(Default)]
-struct Queue(Mutex<Told>);
+/// What a listener has not taken yet, and what is told when there is something.
+struct Queue {
+    told: Mutex<Told>,
+    bell: Arc<Notify>,
+}
 
 #[derive(Default)]
 struct Told {
@@ -146,7 +152,13 @@ impl TableReader {
     /// Hears everything that happens from now on.
     #[must_use]
     pub fn listen(&self) -> Listener {
-        let queue = Arc::new(Queue::default());
+        self.listen_with(Arc::default())
+    }
+
+    /// The same, and rings a bell when there is something to be taken.
+    #[must_use]
+    pub fn listen_with(&self, bell: Arc<Notify>) -> Listener {
+        let queue = Arc::new(Queue { told: Mutex::default(), bell });
         let mut queues = self.table.journal.lock_queues();
         queues.push(Arc::clone(&queue));
         self.table.journal.listeners.store(queues.len() as u64, Ordering::Relaxed);
@@ -215,8 +227,14 @@ impl Journal {
         }
         self.accounts.note(change);
         if 0 < self.listeners.load(Ordering::Relaxed) {
-            let has_entry = change.after.is_some_and(|head| !head.is_tombstone);
-            self.tell(&Event { cause: change.cause, key: key(), version: head.version, has_entry });
+            let is_entry = |head: Option<&Head>| head.is_some_and(|head| !head.is_tombstone);
+            self.tell(&Event {
+                cause: change.cause,
+                key: key(),
+                version: head.version,
+                had_entry: is_entry(change.before),
+                has_entry: is_entry(change.after),
+            });
         }
     }
 
@@ -283,13 +301,17 @@ impl Queue {
         let is_full = JOURNAL_EVENTS_MAX <= told.heard.events.len();
         if told.heard.has_gap || is_full || JOURNAL_KEY_BYTES_MAX < key_bytes {
             told.heard.has_gap = true;
+            drop(told);
+            self.bell.notify_one();
             return;
         }
         told.key_bytes = key_bytes;
         told.heard.events.push(event.clone());
+        drop(told);
+        self.bell.notify_one();
     }
 
     fn lock(&self) -> MutexGuard<'_, Told> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -32,6 +32,7 @@ mod protocols;
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]
 mod random;
 mod redis_clients;
+mod publishing;
 mod replacing;
 #[path = "../harness/resp.rs"]
 #[allow(dead_code, reason = "the suites share it, and none needs all of it")]

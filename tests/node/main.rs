@@ -28,6 +28,7 @@ mod process;
 #[path = "../harness/resp.rs"]
 mod resp;
 mod resp_door;
+mod resp_pubsub;
 mod signals;
 #[path = "../harness/slow_link.rs"]
 mod slow_link;

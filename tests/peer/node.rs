@@ -65,6 +65,8 @@ impl Answer for Keeper {
             Request::Relay(_) | Request::Relayed(_) => Response::Lost,
             Request::Reserve(_) => Response::Refused("no ids here".to_owned()),
             Request::Agree(theirs) => Response::Agreed(theirs),
+            Request::Spread(_) => Response::Refused("no hub here".to_owned()),
+            Request::Doors => Response::Refused("no doors here".to_owned()),
         };
         Box::pin(std::future::ready(response))
     }

@@ -13,8 +13,8 @@ use warp::{Filter, Rejection};
 
 use super::serve::{query, shown};
 use crate::cache::Cache;
-use crate::door::Places;
-use crate::metrics::HttpCounts;
+use crate::door::{Figures, Places};
+use crate::metrics::{HttpCounts, RespCounts};
 
 /// What is answered from.
 #[derive(Clone)]
@@ -25,6 +25,8 @@ pub(super) struct Context {
     pub(super) can_manage: bool,
     pub(super) counts: Arc<HttpCounts>,
     pub(super) places: Arc<Places>,
+    /// Of the door for clients of Redis's protocol, if there is one.
+    pub(super) resp: Option<Figures<RespCounts>>,
 }
 
 /// All but health, which is asked for more often.

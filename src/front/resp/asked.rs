@@ -200,6 +200,11 @@ impl<'a> Asked<'a> {
         self.items.push(Item { request, commands: 0, reads: 0, answer: Answer::Waits(wait) });
     }
 
+    /// Says in its turn what is wrong with a request.
+    pub(super) fn refuse(&mut self, request: Request<'a>, Failure(text): Failure) {
+        self.say(request, move |out| out.error(&*text));
+    }
+
     /// Has something written in its turn that needs nothing of the cache.
     pub(super) fn say(
         &mut self,

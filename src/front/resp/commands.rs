@@ -6,6 +6,8 @@ mod cluster;
 mod decimal;
 mod keys;
 mod listing;
+pub(super) mod pubsub;
+mod renaming;
 mod server;
 mod session;
 mod strings;
@@ -18,6 +20,7 @@ use super::asked::Asked;
 use super::codec::{Output, Request};
 use super::failure::Failure;
 use super::session::Session;
+use super::transaction;
 
 /// A command as clients know it.
 pub(super) struct Row {
@@ -56,8 +59,10 @@ pub(super) enum Group {
     Cluster,
     Connection,
     Generic,
+    PubSub,
     Server,
     String,
+    Transactions,
 }
 
 /// How a command is done.
@@ -69,6 +74,8 @@ pub(super) enum Run {
     Here(fn(&mut Session, Request<'_>, &mut Output) -> Result<(), Failure>),
     /// The same, and it may take a while.
     Waits(Wait),
+    /// All that was queued is done together.
+    Executes,
 }
 
 /// Does a command that takes a while.
@@ -93,6 +100,16 @@ const REMOVE_FAST: &[&str] = &["write", "fast"];
 const FREE: &[&str] = &["loading", "stale", "fast"];
 const OPEN: &[&str] = &["noscript", "loading", "stale", "fast", "no_auth", "allow_busy"];
 const TELL: &[&str] = &["loading", "stale"];
+const HEARS: &[&str] = &["pubsub", "noscript", "loading", "stale"];
+const SAYS: &[&str] = &["pubsub", "loading", "stale", "fast"];
+const QUEUES: &[&str] = &["noscript", "loading", "stale", "fast", "allow_busy"];
+const EXECUTES: &[&str] = &["noscript", "loading", "stale", "skip_slowlog"];
+// What looks at all keys, or takes several steps, is nothing that a writer of one slot does.
+const WALK: &[&str] = &["readonly", "no_multi"];
+const WALK_FAST: &[&str] = &["readonly", "fast", "no_multi"];
+const SWEEP: &[&str] = &["write", "no_multi"];
+const STEPS: &[&str] = &["write", "denyoom", "fast", "no_multi"];
+const ALONE: &[&str] = &["write", "denyoom", "no_multi"];
 const ADMIN: &[&str] = &["admin", "noscript", "loading", "stale"];
 
 macro_rules! rows {
@@ -110,6 +127,7 @@ macro_rules! rows {
             run: rows!(@ $kind $run),
         }),*];
     };
+    (@ Executes $run:path) => { Run::Executes };
     (@ Waits $run:path) => { Run::Waits(|session, request, out| Box::pin($run(session, request, out))) };
     (@ $kind:ident $run:path) => { Run::$kind($run) };
 }
@@ -121,18 +139,20 @@ rows! {
     "cluster" -2 TELL NONE Cluster "3.0.0" Waits cluster::cluster, "Tells which node has which slots.";
     "command" -1 TELL NONE Server "2.8.13" Here about::command, "Tells of the commands there are.";
     "config" -2 ADMIN NONE Server "2.0.0" Here server::config, "Tells settings.";
-    "copy" -3 WRITE BOTH Generic "6.2.0" Waits updates::copy, "Stores the value of a key under another one.";
-    "dbsize" 1 READ_FAST NONE Server "1.0.0" Waits server::dbsize, "How many keys there are, on all nodes.";
+    "copy" -3 WRITE BOTH Generic "6.2.0" Asks renaming::copy, "Stores the value of a key under another one.";
+    "dbsize" 1 WALK_FAST NONE Server "1.0.0" Waits server::dbsize, "How many keys there are, on all nodes.";
     "decr" 2 WRITE_FAST ONE String "1.0.0" Asks updates::decr, "Takes one off a number.";
     "decrby" 3 WRITE_FAST ONE String "1.0.0" Asks updates::decrby, "Takes a number off another one.";
     "del" -2 REMOVE ALL Generic "1.0.0" Asks keys::del, "Deletes keys.";
+    "discard" 1 QUEUES NONE Transactions "2.0.0" Here transaction::discard, "Forgets what was queued.";
     "echo" 2 FREE NONE Connection "1.0.0" Here session::echo, "Answers what was sent.";
+    "exec" 1 EXECUTES NONE Transactions "1.2.0" Executes none, "Does what was queued, all of it together.";
     "exists" -2 READ_FAST ALL Generic "1.0.0" Asks keys::exists, "How many of the keys there are.";
     "expire" -3 REMOVE_FAST ONE Generic "1.0.0" Asks updates::expire, "Has a key end in so many seconds.";
     "expireat" -3 REMOVE_FAST ONE Generic "1.2.0" Asks updates::expireat, "Has a key end at a time in seconds since 1970.";
     "expiretime" 2 READ_FAST ONE Generic "7.0.0" Asks keys::expiretime, "When a key ends, in seconds since 1970.";
-    "flushall" -1 REMOVE NONE Server "1.0.0" Waits listing::flush, "Deletes all keys, on all nodes.";
-    "flushdb" -1 REMOVE NONE Server "1.0.0" Waits listing::flush, "Deletes all keys, on all nodes.";
+    "flushall" -1 SWEEP NONE Server "1.0.0" Waits listing::flush, "Deletes all keys, on all nodes.";
+    "flushdb" -1 SWEEP NONE Server "1.0.0" Waits listing::flush, "Deletes all keys, on all nodes.";
     "get" 2 READ_FAST ONE String "1.0.0" Asks strings::get, "The value of a key.";
     "getdel" 2 REMOVE_FAST ONE String "6.2.0" Asks updates::getdel, "The value of a key that is deleted.";
     "getex" -2 REMOVE_FAST ONE String "6.2.0" Asks updates::getex, "The value of a key that gets another end.";
@@ -141,11 +161,13 @@ rows! {
     "hello" -1 OPEN NONE Connection "6.0.0" Here session::hello, "Settles the form of the protocol.";
     "incr" 2 WRITE_FAST ONE String "1.0.0" Asks updates::incr, "Adds one to a number.";
     "incrby" 3 WRITE_FAST ONE String "1.0.0" Asks updates::incrby, "Adds a number to another one.";
-    "incrbyfloat" 3 WRITE_FAST ONE String "2.6.0" Asks updates::incrbyfloat, "Adds a number with a fraction to another one.";
+    "incrbyfloat" 3 STEPS ONE String "2.6.0" Asks updates::incrbyfloat, "Adds a number with a fraction to another one.";
     "info" -1 TELL NONE Server "1.0.0" Waits server::info, "Tells how the node is.";
-    "keys" 2 READ NONE Generic "1.0.0" Waits listing::keys, "All keys that a pattern means.";
+    "keys" 2 WALK NONE Generic "1.0.0" Waits listing::keys, "All keys that a pattern means.";
     "mget" -2 READ_FAST ALL String "1.0.0" Asks strings::mget, "The values of keys.";
     "mset" -3 WRITE PAIRS String "1.0.1" Asks strings::mset, "Stores values under keys.";
+    "msetnx" -3 ALONE PAIRS String "1.0.1" Asks strings::msetnx, "Stores values under keys of one slot, if all are absent.";
+    "multi" 1 QUEUES NONE Transactions "1.2.0" Here transaction::multi, "Queues what follows, to be done together.";
     "object" -2 READ SECOND Generic "2.2.3" Asks keys::object, "Tells how an entry is kept.";
     "persist" 2 REMOVE_FAST ONE Generic "2.2.0" Asks updates::persist, "Has a key never end.";
     "pexpire" -3 REMOVE_FAST ONE Generic "2.6.0" Asks updates::pexpire, "Has a key end in so many milliseconds.";
@@ -153,11 +175,17 @@ rows! {
     "pexpiretime" 2 READ_FAST ONE Generic "7.0.0" Asks keys::pexpiretime, "When a key ends, in milliseconds since 1970.";
     "ping" -1 FREE NONE Connection "1.0.0" Here session::ping, "Answers.";
     "psetex" 4 WRITE ONE String "2.6.0" Asks strings::psetex, "Stores a value with a time to live in milliseconds.";
+    "psubscribe" -2 HEARS NONE PubSub "2.0.0" Waits pubsub::psubscribe, "Listens to channels that patterns mean.";
     "pttl" 2 READ_FAST ONE Generic "2.6.0" Asks keys::pttl, "The time to live of a key, in milliseconds.";
+    "publish" 3 SAYS NONE PubSub "2.0.0" Waits pubsub::publish, "Says something on a channel.";
+    "pubsub" -2 HEARS NONE PubSub "2.8.0" Here pubsub::pubsub, "Tells which channels are listened to on this node.";
+    "punsubscribe" -1 HEARS NONE PubSub "2.0.0" Here pubsub::punsubscribe, "Does not listen to patterns any more.";
     "quit" -1 OPEN NONE Connection "1.0.0" Here session::quit, "Ends the connection.";
-    "randomkey" 1 READ NONE Generic "1.0.0" Waits listing::randomkey, "Any key.";
+    "randomkey" 1 WALK NONE Generic "1.0.0" Waits listing::randomkey, "Any key.";
+    "rename" 3 REMOVE BOTH Generic "1.0.0" Asks renaming::rename, "Moves an entry to another key.";
+    "renamenx" 3 REMOVE_FAST BOTH Generic "1.0.0" Asks renaming::renamenx, "Moves an entry to another key of its slot, if that is absent.";
     "reset" 1 OPEN NONE Connection "6.2.0" Here session::reset, "Makes the connection as it was when it began.";
-    "scan" -2 READ NONE Generic "2.8.0" Waits listing::scan, "Keys, some at a time.";
+    "scan" -2 WALK NONE Generic "2.8.0" Waits listing::scan, "Keys, some at a time.";
     "select" 2 FREE NONE Connection "1.0.0" Here session::select, "Chooses a database, of which there is one.";
     "set" -3 WRITE ONE String "1.0.0" Asks strings::set, "Stores a value under a key.";
     "setex" 4 WRITE ONE String "2.0.0" Asks strings::setex, "Stores a value with a time to live in seconds.";
@@ -165,12 +193,16 @@ rows! {
     "setrange" 4 WRITE ONE String "2.2.0" Asks updates::setrange, "Puts bytes into a value.";
     "shutdown" -1 ADMIN NONE Server "1.0.0" Here server::shutdown, "Ends the node, on one that is for demonstrations.";
     "strlen" 2 READ_FAST ONE String "2.2.0" Asks strings::strlen, "How many bytes the value of a key has.";
+    "subscribe" -2 HEARS NONE PubSub "2.0.0" Waits pubsub::subscribe, "Listens to channels.";
     "substr" 4 READ ONE String "1.0.0" Asks strings::getrange, "A part of the value of a key.";
     "time" 1 FREE NONE Server "2.6.0" Here server::time, "The time of the node.";
     "touch" -2 READ_FAST ALL Generic "3.2.1" Asks keys::exists, "How many of the keys there are.";
     "ttl" 2 READ_FAST ONE Generic "1.0.0" Asks keys::ttl, "The time to live of a key, in seconds.";
     "type" 2 READ_FAST ONE Generic "1.0.0" Asks keys::kind, "What kind of value a key has.";
     "unlink" -2 REMOVE_FAST ALL Generic "4.0.0" Asks keys::del, "Deletes keys.";
+    "unsubscribe" -1 HEARS NONE PubSub "2.0.0" Here pubsub::unsubscribe, "Does not listen to channels any more.";
+    "unwatch" 1 QUEUES NONE Transactions "2.2.0" Here transaction::unwatch, "Watches no key any more.";
+    "watch" -2 QUEUES ALL Transactions "2.2.0" Waits transaction::watch, "Has what is queued done only while keys are as they are now.";
 }
 
 impl Row {
@@ -183,6 +215,11 @@ impl Row {
     /// Whether a client may use it that has not said who it is.
     pub(super) fn is_open(&self) -> bool {
         self.flags.contains(&"no_auth")
+    }
+
+    /// Whether it is done at once while others are queued.
+    pub(super) fn is_immediate(&self) -> bool {
+        matches!(self.name, "discard" | "exec" | "multi" | "quit" | "reset" | "watch")
     }
 
     /// The places of the keys of a request that has `arguments`.

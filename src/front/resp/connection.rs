@@ -7,10 +7,11 @@ use bytes::BytesMut;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::Shared;
 use super::codec::{Decoded, Decoder, Output};
+use super::listening::Listening;
 use super::session::Session;
 use super::wire::{Lost, Wire};
 use crate::door::room::Place;
@@ -48,6 +49,8 @@ struct Input<'a> {
 enum Heard {
     /// Bytes.
     Something,
+    /// Messages for a client that listens.
+    News,
     /// The end of what it sends.
     End,
     /// The door is about to close, and everything sent before has had time to come.
@@ -94,6 +97,9 @@ impl Connection {
             Ok(()) => self.wire.close_after(&[]).await,
             Err(Lost::Crowded) => self.wire.close_after(CROWDED).await,
             Err(Lost::Stalled) => shared.counts.stalled.count(),
+            Err(Lost::Behind(reason)) => {
+                info!(client = self.session.client.id, %reason, "a client that listens is closed");
+            }
             Err(Lost::Broken(reason)) => debug!(%reason, "connection ended"),
         }
     }
@@ -127,9 +133,12 @@ impl Connection {
                 }
             }
             let stranger = (!self.session.is_known()).then(|| opened + RESP_STRANGER_TIMEOUT);
-            match input.hear(&self.wire, phase, stranger).await? {
+            let listening = self.session.listening.as_ref();
+            match input.hear(&self.wire, phase, stranger, listening).await? {
                 Heard::Something => self.session.client.is_active(),
-                Heard::End | Heard::Silence | Heard::Called => return Ok(()),
+                Heard::News => self.deliver().await?,
+                Heard::Called => return self.deliver().await,
+                Heard::End | Heard::Silence => return Ok(()),
             }
         }
     }
@@ -184,6 +193,7 @@ impl<'a> Input<'a> {
         wire: &Wire,
         phase: &mut watch::Receiver<Phase>,
         stranger: Option<Instant>,
+        listening: Option<&Listening>,
     ) -> Result<Heard, Lost> {
         loop {
             let patience = self.patience();
@@ -201,6 +211,7 @@ impl<'a> Input<'a> {
                         None => {}
                     }
                 }
+                () = news(listening) => return Ok(Heard::News),
                 () = until(silence) => return Ok(Heard::Silence),
                 () = until(called) => return Ok(Heard::Called),
                 changed = phase.changed() => {
@@ -241,6 +252,13 @@ impl<'a> Input<'a> {
             self.bytes.reserve(wanted);
         }
         Ok(wire.read(&mut self.bytes)?)
+    }
+}
+
+async fn news(listening: Option<&Listening>) {
+    match listening {
+        Some(listening) => listening.heard().await,
+        None => std::future::pending().await,
     }
 }
 

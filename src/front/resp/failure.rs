@@ -20,6 +20,10 @@ impl Failure {
     pub(super) const CONTENDED: Self =
         Self::fixed("TRYAGAIN others change the key all the time; nothing changed, try again");
 
+    /// Keys that are done together must be of one slot.
+    pub(super) const CROSS_SLOT: Self =
+        Self::fixed("CROSSSLOT Keys in request don't hash to the same slot");
+
     /// A text that is always the same.
     pub(super) const fn fixed(text: &'static str) -> Self {
         Self(Cow::Borrowed(text))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::asked::{Answer, Asked, Item, Known, Replies, Telling};
 use super::codec::{Decoded, Request};
-use super::commands::{self, Row, Run};
+use super::commands::{self, Group, Row, Run};
 use super::connection::Connection;
 use super::failure::Failure;
 use super::wire::Lost;
@@ -29,8 +29,17 @@ impl Connection {
         for request in decoded.requests() {
             self.session.shared.counts.commands.count();
             match self.row_of(request) {
+                Ok(row) if self.session.transaction.takes(row) => {
+                    match self.session.queue(row, request) {
+                        Ok(()) => asked.say(request, |out| out.simple("QUEUED")),
+                        Err(failure) => asked.refuse(request, failure),
+                    }
+                }
                 Ok(row) => self.take(row, request, &mut asked).await?,
-                Err(failure) => refuse(request, failure, &mut asked),
+                Err(failure) => {
+                    self.session.transaction.breaks();
+                    asked.refuse(request, failure);
+                }
             }
             if asked.is_full() {
                 self.settle(&mut asked).await?;
@@ -59,6 +68,7 @@ impl Connection {
         if !self.session.is_known() && !row.is_open() {
             return Err(Failure::NO_AUTH);
         }
+        commands::pubsub::check(&self.session, row, request, self.out.protocol())?;
         self.session.client.asked(row);
         Ok(row)
     }
@@ -80,7 +90,7 @@ impl Connection {
             Run::Asks(ask) => {
                 let is_first = asked.is_empty();
                 if let Err(failure) = ask(request, asked) {
-                    refuse(request, failure, asked);
+                    asked.refuse(request, failure);
                 }
                 // What can be read at once needs not wait for others, if there are none before it.
                 if is_first && self.read_here(asked) {
@@ -90,9 +100,17 @@ impl Connection {
             }
             Run::Here(run) => {
                 self.settle(asked).await?;
+                if row.group == Group::PubSub {
+                    self.deliver().await?;
+                }
                 if let Err(failure) = run(&mut self.session, request, &mut self.out) {
                     self.out.error(&*failure.0);
                 }
+            }
+            Run::Executes => {
+                self.settle(asked).await?;
+                self.exec().await?;
+                self.make_way().await?;
             }
             Run::Waits(run) => {
                 self.settle(asked).await?;
@@ -256,8 +274,4 @@ impl Connection {
             Err(error) => self.out.error(&*Failure::from(error).0),
         }
     }
-}
-
-fn refuse<'a>(request: Request<'a>, Failure(text): Failure, asked: &mut Asked<'a>) {
-    asked.say(request, move |out| out.error(&*text));
 }

@@ -7,6 +7,8 @@ use subtle::ConstantTimeEq;
 use super::Shared;
 use super::clients::Client;
 use super::codec::Limits;
+use super::listening::Listening;
+use super::transaction::Transaction;
 use crate::limits::{
     RESP_ARGUMENTS_MAX, RESP_BULK_BYTES_LEAST, RESP_REQUEST_BYTES_MAX, RESP_REQUESTS_MAX,
     RESP_STRANGER_ARGUMENTS_MAX, RESP_STRANGER_BULK_BYTES_MAX, VALUE_BYTES_CEILING,
@@ -20,6 +22,9 @@ pub(super) struct Session {
     is_known: bool,
     /// Whether nothing more of it is done.
     pub(super) is_over: bool,
+    pub(super) transaction: Transaction,
+    /// What it listens to, if it does.
+    pub(super) listening: Option<Listening>,
 }
 
 /// What a client is whose token is wrong.
@@ -30,7 +35,14 @@ impl Session {
     /// A client that has just come.
     pub(super) fn new(shared: Arc<Shared>, client: Arc<Client>) -> Self {
         let is_known = shared.token.is_none();
-        Self { shared, client, is_known, is_over: false }
+        Self {
+            shared,
+            client,
+            is_known,
+            is_over: false,
+            transaction: Transaction::default(),
+            listening: None,
+        }
     }
 
     /// Whether it has said who it is, or need not.
@@ -59,6 +71,8 @@ impl Session {
     /// Makes it as it was when it began.
     pub(super) fn reset(&mut self) {
         self.is_known = self.shared.token.is_none();
+        self.transaction = Transaction::default();
+        self.listening = None;
         self.client.change(|words| words.name.clear());
     }
 

@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::cache::Dropped;
 use crate::limits::{RESP_KEEPALIVE, RESP_LINGER_BYTES_MAX, RESP_LINGER_TIMEOUT, RESP_READ_BYTES};
 
 /// Why nothing more is said to a client.
@@ -18,6 +19,9 @@ pub(super) enum Lost {
     /// It takes nothing of what it is sent.
     #[error("the client reads nothing of its replies")]
     Stalled,
+    /// It listens, and is told nothing any more.
+    #[error("{0}")]
+    Behind(Dropped),
     /// There was no room for what it sends.
     #[error("too many large requests come in at a time")]
     Crowded,

@@ -62,6 +62,15 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for BatchOf<T> {
     }
 }
 
+/// Reads what fits into one batch.
+pub(super) fn batch<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    bounded::<D, T, PEER_BATCH_COMMANDS_MAX>(deserializer)
+}
+
 /// Reads members of one cluster.
 pub(super) fn members<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where

@@ -10,9 +10,9 @@ use crate::cache::{
     Cache, ClusterFigures, Figures, MemberState, MemberStatus, NamespaceFigures, NodeState,
     ShardStatus, Status, Tree,
 };
-use crate::door::Places;
+use crate::door::{Figures as DoorFigures, Places};
 use crate::front::http::serve::{Refusal, raw_json};
-use crate::metrics::{self, Family, Format, HttpCounts, Labels, PeerCounts, Process};
+use crate::metrics::{self, Family, Format, HubCounts, Labels, PeerCounts, Process, RespCounts};
 
 /// `/metrics`, in the format that is asked for.
 pub(super) async fn answer(
@@ -32,7 +32,9 @@ pub(super) async fn answer(
         families.extend(peer_families(figures));
     }
     let peers = figures.cluster.as_ref().map(|figures| &*figures.peers);
-    families.extend(door_families(&of.counts, &of.places, peers));
+    families.extend(door_families(of, peers));
+    families.extend(hub_families(of.cache.hub().counts()));
+    families.extend(of.resp.iter().flat_map(resp_families));
     families.extend(process.unwrap_or_default().families(figures.started));
     let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let format = Format::of_accept(&Vec::from_iter(accept).join(","));
@@ -157,8 +159,13 @@ fn peer_families(figures: &ClusterFigures) -> Vec<Family> {
 }
 
 /// What passes the doors; that of the peers is one, where there are any.
-fn door_families(counts: &HttpCounts, places: &Places, peers: Option<&PeerCounts>) -> Vec<Family> {
+fn door_families(of: &Context, peers: Option<&PeerCounts>) -> Vec<Family> {
+    let (counts, places) = (&*of.counts, &*of.places);
     let http = |value: u64| vec![sample("door", "http", value)];
+    let of_doors = |value: fn(&Places) -> u64| {
+        let resp = of.resp.iter().map(|resp| sample("door", "resp", value(&resp.places)));
+        http(value(places)).into_iter().chain(resp).collect()
+    };
     let both = |value: u64, of_peers: fn(&PeerCounts) -> u64| {
         let of_peers = peers.map(|peers| sample("door", "peer", of_peers(peers)));
         http(value).into_iter().chain(of_peers).collect()
@@ -182,22 +189,48 @@ fn door_families(counts: &HttpCounts, places: &Places, peers: Option<&PeerCounts
         Family::counter(metrics::HTTP_RESPONSES, "HTTP responses", responses.collect()),
         Family::counter(metrics::RECEIVED, "Bytes that came in", received),
         Family::counter(metrics::SENT, "Bytes that went out", sent),
-        Family::gauge(metrics::CONNECTIONS, "Connections open", http(places.open() as u64)),
+        Family::gauge(metrics::CONNECTIONS, "Connections open", of_doors(|of| of.open() as u64)),
         Family::counter(
             metrics::CONNECTIONS_ACCEPTED,
             "Connections accepted",
-            http(places.accepted()),
+            of_doors(Places::accepted),
         ),
         Family::counter(
             metrics::CONNECTIONS_REFUSED,
             "Connections over the cap",
-            http(places.refused()),
+            of_doors(Places::refused),
         ),
         Family::counter(
             metrics::CONNECTIONS_TIMED_OUT,
             "Connections past a deadline",
             http(counts.timed_out.total()),
         ),
+    ]
+}
+
+/// What only the door for clients of Redis's protocol counts.
+fn resp_families(resp: &DoorFigures<RespCounts>) -> Vec<Family> {
+    let RespCounts { commands, malformed, foreign, stalled } = &*resp.counts;
+    let closed = [("malformed", malformed), ("foreign", foreign), ("stalled", stalled)];
+    let closed = closed.map(|(cause, count)| sample("cause", cause, count.total()));
+    vec![
+        counter(metrics::RESP_COMMANDS, "Commands of Redis clients", commands.total()),
+        Family::counter(
+            metrics::RESP_CLOSED,
+            "Connections of Redis clients that were closed",
+            closed.to_vec(),
+        ),
+    ]
+}
+
+fn hub_families(counts: &HubCounts) -> Vec<Family> {
+    let HubCounts { published, delivered, dropped, lost, gaps } = counts;
+    vec![
+        counter(metrics::HUB_PUBLISHED, "Messages published", published.total()),
+        counter(metrics::HUB_DELIVERED, "Messages told to subscribers", delivered.total()),
+        counter(metrics::HUB_LOST, "Messages that another node did not take", lost.total()),
+        counter(metrics::HUB_DROPPED, "Subscribers dropped as they fell behind", dropped.total()),
+        counter(metrics::HUB_GAPS, "Times at which changes were not told", gaps.total()),
     ]
 }
 

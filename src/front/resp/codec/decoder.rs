@@ -316,6 +316,23 @@ impl<'a> Request<'a> {
         self.bytes.slice(self.spans[at].range())
     }
 
+    /// Bytes of all arguments.
+    pub(in crate::front::resp) fn bytes(&self) -> usize {
+        self.spans.iter().map(|span| span.range().len()).sum()
+    }
+
+    /// The request by itself, to be kept for long: a copy of its bytes and of no others.
+    pub(in crate::front::resp) fn detached(&self) -> Decoded {
+        let mut bytes = BytesMut::with_capacity(self.bytes());
+        let spans = self.from(0).map(|arg| {
+            let span = Span::new(bytes.len(), arg.len());
+            bytes.extend_from_slice(arg);
+            span
+        });
+        let spans: Vec<_> = spans.collect();
+        Decoded { ends: vec![spans.len()], spans, bytes: bytes.freeze(), broken: None }
+    }
+
     /// The arguments from `from` on.
     pub(in crate::front::resp) fn from(
         &self,

@@ -3,12 +3,15 @@
 use super::decoder::{Malformed, Span};
 
 /// Splits a line into its words and adds where they are in it. A word in quotes is written over where it
-/// stands: it never gets longer.
+/// stands: it never gets longer. A zero byte ends the line.
 ///
 /// # Errors
 ///
 /// [`Malformed::Quotes`] if a quote is not closed, or something stands right behind one.
 pub(super) fn split(line: &mut [u8], base: usize, spans: &mut Vec<Span>) -> Result<(), Malformed> {
+    // As in Redis, for which a line is a string of C.
+    let len = memchr::memchr(0, line).unwrap_or(line.len());
+    let line = &mut line[..len];
     let (mut read, mut write) = (0, 0);
     loop {
         while line.get(read).is_some_and(|byte| is_space(*byte)) {
@@ -32,7 +35,7 @@ fn word(line: &mut [u8], mut read: usize, mut write: usize) -> Result<(usize, us
             return if quote.is_none() { Ok((read, write)) } else { Err(Malformed::Quotes) };
         };
         let (taken, len) = match (quote, byte) {
-            (None, b' ' | b'\n' | b'\r' | b'\t' | 0) => return Ok((read, write)),
+            (None, b' ' | b'\n' | b'\r' | b'\t') => return Ok((read, write)),
             (None, b'"' | b'\'') => {
                 quote = Some(byte);
                 read += 1;
@@ -101,11 +104,13 @@ mod tests {
             (r#"a"b""#, &[b"ab"]),
             (r#""""#, &[b""]),
             (r#""\x4""#, &[b"x4"]),
+            ("get a\0 b", &[b"get", b"a"]),
+            ("\0 a", &[]),
         ] {
             let expected: Vec<_> = expected.iter().map(|word| word.to_vec()).collect();
             assert_eq!(words(text), Ok(expected), "{text}");
         }
-        for text in [r#""a"#, "'a", r#""a"b"#, "'a'b", r#""a\"#] {
+        for text in [r#""a"#, "'a", r#""a"b"#, "'a'b", r#""a\"#, "\"a\0\""] {
             assert_eq!(words(text), Err(Malformed::Quotes), "{text}");
         }
     }

@@ -124,6 +124,14 @@ impl Output {
         }
     }
 
+    /// The head of `len` parts of what nobody asked for, such as a message.
+    pub(in crate::front::resp) fn push(&mut self, len: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.array(len),
+            Protocol::Resp3 => self.head(b'>', len as i64),
+        }
+    }
+
     /// The head of `len` replies that have no order.
     pub(in crate::front::resp) fn set(&mut self, len: usize) {
         match self.protocol {
@@ -177,7 +185,7 @@ mod tests {
     #[test]
     fn each_form_of_the_protocol_has_its_own_words() {
         type Case = (&'static str, &'static str, fn(&mut Output));
-        let cases: [Case; 9] = [
+        let cases: [Case; 10] = [
             ("+OK\r\n", "+OK\r\n", |out| out.simple("OK")),
             (":-7\r\n", ":-7\r\n", |out| out.integer(-7)),
             ("$2\r\nab\r\n", "$2\r\nab\r\n", |out| out.bulk("ab")),
@@ -185,6 +193,7 @@ mod tests {
             ("*-1\r\n", "_\r\n", Output::null_array),
             ("*4\r\n", "%2\r\n", |out| out.map(2)),
             ("*2\r\n", "~2\r\n", |out| out.set(2)),
+            ("*3\r\n", ">3\r\n", |out| out.push(3)),
             ("$2\r\nab\r\n", "=6\r\ntxt:ab\r\n", |out| out.text("ab")),
             ("-ERR a  b\r\n", "-ERR a  b\r\n", |out| out.error("ERR a\r\nb")),
         ];

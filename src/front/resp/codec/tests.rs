@@ -132,3 +132,12 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn any_bytes_are_the_same_requests_in_any_pieces(
+        bytes in vec(prop_oneof![any::<u8>(), proptest::sample::select(&b"*$123\r\n\"a "[..])], 0..400),
+    ) {
+        super::fuzz::check(&bytes);
+    }
+}

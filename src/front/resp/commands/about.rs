@@ -73,7 +73,9 @@ fn categories(row: &Row) -> Vec<&'static str> {
         Group::Cluster | Group::Server => "@admin",
         Group::Connection => "@connection",
         Group::Generic => "@keyspace",
+        Group::PubSub => "@pubsub",
         Group::String => "@string",
+        Group::Transactions => "@transaction",
     }];
     let has = |flag| row.flags.contains(&flag);
     categories.extend(has("readonly").then_some("@read"));
@@ -90,7 +92,9 @@ fn document(row: &Row, out: &mut Output) {
         Group::Connection => "connection",
         Group::Generic => "generic",
         Group::Server => "server",
+        Group::PubSub => "pubsub",
         Group::String => "string",
+        Group::Transactions => "transactions",
     };
     for (name, value) in [("summary", row.summary), ("since", row.since), ("group", group)] {
         out.bulk(name);

@@ -1,8 +1,9 @@
 //! Which node has which slots, for clients that go straight to the owner of a key.
 //!
-//! Nodes do not know yet where the Redis doors of others are. Owners are named truly; where one is reached
-//! is this node's own address, which serves every key.
+//! Where other nodes are reached they say themselves. One that does not is given this node's own address,
+//! which serves every key.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -31,14 +32,48 @@ pub(super) async fn cluster(
     }
     match &word[..] {
         b"info" => out.text(&about(session)),
-        b"nodes" => out.text(&nodes(session)),
-        b"slots" => slots(session, out),
-        b"shards" => shards(session, out),
+        b"nodes" => out.text(&nodes(session, &Addresses::of(session).await)),
+        b"slots" => slots(session, &Addresses::of(session).await, out),
+        b"shards" => shards(session, &Addresses::of(session).await, out),
         b"myid" => out.bulk(id_of(session.shared.cache.node())),
         b"keyslot" => out.count(Key::new(request.kept(2))?.slot().0.into()),
         _ => out.count(count(session, request.arg(2)).await?),
     }
     Ok(())
+}
+
+/// Where clients reach nodes.
+struct Addresses {
+    /// This one, by the way this client has taken.
+    own: Address,
+    others: BTreeMap<NodeName, Address>,
+}
+
+struct Address {
+    host: String,
+    port: u16,
+}
+
+impl Addresses {
+    async fn of(session: &Session) -> Self {
+        let local = session.client.local();
+        let own = Address { host: local.ip().to_string(), port: local.port() };
+        let others = session.shared.cache.resp_addrs().await.into_iter();
+        let others = others.filter_map(|(name, addr)| Some((name, Address::read(&addr)?)));
+        Self { own, others: others.collect() }
+    }
+
+    fn of_node(&self, name: &NodeName) -> &Address {
+        self.others.get(name).unwrap_or(&self.own)
+    }
+}
+
+impl Address {
+    fn read(addr: &str) -> Option<Self> {
+        let (host, port) = addr.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Some(Self { host, port: port.parse().ok()? })
+    }
 }
 
 /// How many keys the owner of a slot has of it. Others may have some that are on their way there.
@@ -98,17 +133,17 @@ fn about(session: &Session) -> String {
     format!("cluster_state:{state}\r\n{lines}cluster_current_epoch:{epoch}\r\n")
 }
 
-fn nodes(session: &Session) -> String {
+fn nodes(session: &Session, addresses: &Addresses) -> String {
     let here = session.shared.cache.node();
     let epoch = session.shared.cache.status().cluster.epoch;
-    let (ip, port) = (session.client.local().ip(), session.client.local().port());
     let mut text = String::new();
     for owner in session.shared.cache.slot_owners() {
         let flags = if owner.name == *here { "myself,master" } else { "master" };
         let id = id_of(&owner.name);
         let name = &owner.name;
+        let Address { host, port } = addresses.of_node(name);
         // The name behind the comma is what Redis calls the hostname.
-        let _ = write!(text, "{id} {ip}:{port}@{port},{name} {flags} - 0 0 {epoch} connected");
+        let _ = write!(text, "{id} {host}:{port}@{port},{name} {flags} - 0 0 {epoch} connected");
         for (start, end) in runs(&owner) {
             let _ = match start == end {
                 true => write!(text, " {start}"),
@@ -120,29 +155,28 @@ fn nodes(session: &Session) -> String {
     text
 }
 
-fn slots(session: &Session, out: &mut Output) {
+fn slots(session: &Session, addresses: &Addresses, out: &mut Output) {
     let owners = session.shared.cache.slot_owners();
     let runs_of =
         owners.iter().flat_map(|owner| runs(owner).into_iter().map(move |run| (run, owner)));
     let mut all: Vec<_> = runs_of.collect();
     all.sort_unstable_by_key(|(run, _)| *run);
-    let local = session.client.local();
     out.array(all.len());
     for ((start, end), owner) in all {
         out.array(3);
         out.count(start.into());
         out.count(end.into());
         out.array(4);
-        out.bulk(local.ip().to_string());
-        out.count(local.port().into());
+        let Address { host, port } = addresses.of_node(&owner.name);
+        out.bulk(host);
+        out.count((*port).into());
         out.bulk(id_of(&owner.name));
         out.array(0);
     }
 }
 
-fn shards(session: &Session, out: &mut Output) {
+fn shards(session: &Session, addresses: &Addresses, out: &mut Output) {
     let owners = session.shared.cache.slot_owners();
-    let local = session.client.local();
     out.array(owners.len());
     for owner in &owners {
         out.map(2);
@@ -158,10 +192,10 @@ fn shards(session: &Session, out: &mut Output) {
         out.map(7);
         out.bulk("id");
         out.bulk(id_of(&owner.name));
+        let Address { host, port } = addresses.of_node(&owner.name);
         out.bulk("port");
-        out.count(local.port().into());
-        for (name, value) in [("ip", local.ip().to_string()), ("endpoint", local.ip().to_string())]
-        {
+        out.count((*port).into());
+        for (name, value) in [("ip", host), ("endpoint", host)] {
             out.bulk(name);
             out.bulk(value);
         }

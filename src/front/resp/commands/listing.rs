@@ -6,11 +6,11 @@ use bytes::Bytes;
 
 use super::super::codec::{Output, Request, number::integer};
 use super::super::failure::Failure;
-use super::super::glob;
 use super::super::session::Session;
 use super::keys::number;
 use crate::cache::{Listed, Walk};
 use crate::entry::{Key, Namespace, SLOTS, Slot};
+use crate::glob;
 use crate::limits::{DELETE_KEYS_MAX, RESP_KEYS_BYTES_MAX, RESP_SCAN_KEYS, RESP_SCAN_KEYS_MAX};
 
 /// The keys that a pattern may mean: those that begin as it does.

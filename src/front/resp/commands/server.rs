@@ -4,10 +4,10 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use super::super::codec::{Output, Request};
 use super::super::failure::Failure;
-use super::super::glob;
 use super::super::session::Session;
-use crate::cache::{NodeState, Status};
+use crate::cache::{NodeState, Space, Status};
 use crate::clock;
+use crate::glob;
 use crate::limits::RESP_CONNECTIONS_MAX;
 
 /// The version of Redis whose commands these are: clients look at it to know what they may ask for.
@@ -48,6 +48,9 @@ pub(super) fn config(
     request: Request<'_>,
     out: &mut Output,
 ) -> Result<(), Failure> {
+    if request.arg(1).eq_ignore_ascii_case(b"set") {
+        return set_config(session, request, out);
+    }
     if !request.arg(1).eq_ignore_ascii_case(b"get") {
         return Err(Failure::subcommand("config", request.arg(1)));
     }
@@ -66,6 +69,33 @@ pub(super) fn config(
     Ok(())
 }
 
+/// Changes the one setting that can be while a node runs; the others are flags of `smache serve`.
+fn set_config(session: &Session, request: Request<'_>, out: &mut Output) -> Result<(), Failure> {
+    if request.len() < 4 {
+        return Err(Failure::arity("config|set"));
+    }
+    let (name, value) = (request.arg(2).to_ascii_lowercase(), request.arg(3));
+    let is_known = settings(session).iter().any(|(known, _)| known.as_bytes() == name);
+    let name = String::from_utf8_lossy(&name);
+    if !is_known || request.len() != 4 {
+        return Err(Failure::of(format!(
+            "ERR Unknown option or number of arguments for CONFIG SET - '{name}'"
+        )));
+    }
+    let refused = |why: &str| {
+        Failure::of(format!(
+            "ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"
+        ))
+    };
+    if name != "notify-keyspace-events" {
+        return Err(refused("can't set immutable config"));
+    }
+    let unknown = "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.";
+    session.shared.keyspace.set(value).map_err(|_| refused(unknown))?;
+    out.simple("OK");
+    Ok(())
+}
+
 /// Settings of Redis that mean something here, as they are.
 fn settings(session: &Session) -> Vec<(&'static str, String)> {
     let cache = &session.shared.cache;
@@ -75,6 +105,7 @@ fn settings(session: &Session) -> Vec<(&'static str, String)> {
         ("maxclients", RESP_CONNECTIONS_MAX.to_string()),
         ("maxmemory", cache.status().memory.limit_bytes.to_string()),
         ("maxmemory-policy", "allkeys-lfu".to_owned()),
+        ("notify-keyspace-events", session.shared.keyspace.text()),
         ("port", session.shared.addr.port().to_string()),
         ("proto-max-bulk-len", session.limits().0.bulk_bytes_max.to_string()),
         ("save", String::new()),
@@ -169,13 +200,15 @@ fn persistence(status: &Status) -> Vec<(&'static str, String)> {
 }
 
 fn stats(session: &Session, status: &Status) -> Vec<(&'static str, String)> {
-    let requests = &status.requests;
+    let (requests, hub) = (&status.requests, session.shared.cache.hub());
     vec![
         ("total_connections_received", session.shared.places.accepted().to_string()),
         ("rejected_connections", session.shared.places.refused().to_string()),
         ("total_commands_processed", session.shared.counts.commands.total().to_string()),
         ("keyspace_hits", requests.hits.to_string()),
         ("keyspace_misses", requests.misses.to_string()),
+        ("pubsub_channels", hub.topics_of(Space::Channels).len().to_string()),
+        ("pubsub_patterns", hub.patterns(Space::Channels).to_string()),
         ("evicted_keys", requests.evictions.to_string()),
         ("expired_keys", requests.expirations.to_string()),
     ]

@@ -17,11 +17,17 @@ impl From<WrongToken> for Failure {
 }
 
 pub(super) fn ping(
-    _session: &mut Session,
+    session: &mut Session,
     request: Request<'_>,
     out: &mut Output,
 ) -> Result<(), Failure> {
+    let is_listening = session.listening.is_some() && out.protocol() == Protocol::Resp2;
     match request.len() {
+        1 | 2 if is_listening => {
+            out.array(2);
+            out.bulk("pong");
+            out.bulk(request.get(1).unwrap_or_default());
+        }
         1 => out.simple("PONG"),
         2 => out.bulk(request.arg(1)),
         _ => return Err(Failure::arity("ping")),

@@ -7,7 +7,7 @@ use super::super::codec::{Output, Request};
 use super::super::failure::Failure;
 use super::keys::{EndOption, Unit, deadline, number};
 use super::updates;
-use crate::command::{Command, Condition, End, Get, Gives, Put, Reply, Stored, Swap};
+use crate::command::{Command, Condition, End, Get, Gives, Put, Reply, Stored, Swap, Together};
 use crate::entry::{Key, MediaType, Millis};
 
 pub(super) fn get<'a>(request: Request<'a>, asked: &mut Asked<'a>) -> Result<(), Failure> {
@@ -173,6 +173,30 @@ pub(super) fn mset<'a>(request: Request<'a>, asked: &mut Asked<'a>) -> Result<()
     let puts = keys.map(put).collect::<Result<Vec<Command>, _>>()?;
     let count = puts.len();
     asked.ask_all(request, puts, move |replies, out| all_stored(count, replies, out));
+    Ok(())
+}
+
+/// Values of keys of one slot, all of them or none: others could be of other nodes.
+pub(super) fn msetnx<'a>(request: Request<'a>, asked: &mut Asked<'a>) -> Result<(), Failure> {
+    if request.len().is_multiple_of(2) {
+        return Err(Failure::arity("msetnx"));
+    }
+    let keys = (1..request.len()).step_by(2);
+    let absent = |at| Ok::<_, Failure>((Key::new(request.kept(at))?, None));
+    let watched = keys.clone().map(absent).collect::<Result<Vec<_>, _>>()?;
+    let put = |at| put(request, at, at + 1, None, Condition::Always);
+    let puts = keys.map(put).collect::<Result<Vec<Command>, _>>()?;
+    asked.ask(request, Together::new(watched, puts)?, |reply, out| {
+        let is_done = match reply {
+            Reply::List(replies) => {
+                replies.iter().try_for_each(|reply| stored(reply).map(drop))?;
+                true
+            }
+            _ => false,
+        };
+        out.flag(is_done);
+        Ok(())
+    });
     Ok(())
 }
 

@@ -319,35 +319,3 @@ pub(super) fn set_if_equal<'a>(
         Err(Failure::CONTENDED)
     })
 }
-
-/// The entry of one key under another one, as it is when it is read.
-pub(super) async fn copy(
-    session: &mut Session,
-    request: Request<'_>,
-    out: &mut Output,
-) -> Result<(), Failure> {
-    let (from, to) = (Key::new(request.kept(1))?, Key::new(request.kept(2))?);
-    let mut condition = Condition::Absent;
-    let mut words = request.from(3);
-    while let Some(word) = words.next() {
-        match &word.to_ascii_lowercase()[..] {
-            b"replace" => condition = Condition::Always,
-            b"db" => match number(words.next().ok_or(Failure::SYNTAX)?)? {
-                0 => {}
-                _ => return Err(Failure::fixed("ERR DB index is out of range")),
-            },
-            _ => return Err(Failure::SYNTAX),
-        }
-    }
-    if from == to {
-        return Err(Failure::fixed("ERR source and destination objects are the same"));
-    }
-    let Some(entry) = session.shared.cache.get(&from).await? else {
-        out.flag(false);
-        return Ok(());
-    };
-    let Entry { value, media, expires_at, .. } = entry;
-    let put = Put { key: to, value, media, expires_at, condition };
-    out.flag(stored(&session.shared.cache.run_one(put.into()).await?)?);
-    Ok(())
-}

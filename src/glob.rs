@@ -5,7 +5,8 @@
 //! again, so that no pattern takes longer than its length times that of the name.
 
 /// Whether `name` is one that `pattern` means.
-pub(super) fn matches(pattern: &[u8], name: &[u8]) -> bool {
+#[must_use]
+pub fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     // Where to go on when something does not match: behind the last star, and the name's next place.
     let mut retry = None;
