@@ -40,7 +40,7 @@ use crate::error::Error;
 use crate::hub::Hub;
 use crate::ids::{Ids, Reservations};
 use crate::limits::{
-    CLAIMS_WAITING_MAX, CLUSTER_NAME, HANDOFF_STALL, HANDOFF_TIMEOUT, LEFT_TIMEOUT,
+    CLAIMS_WAITING_MAX, CLUSTER_NAME, HANDOFF_STALL, HANDOFF_STEP, HANDOFF_TIMEOUT, LEFT_TIMEOUT,
     PEER_FRAME_BYTES_MAX, PEER_REPLY_BYTES_MAX,
 };
 use crate::member::{Member, NameTaken, NodeId, NodeName, Roster, Standing};
@@ -259,7 +259,8 @@ impl Cluster {
     /// that by asking them.
     ///
     /// Ends when nothing is left or nobody is left to take it; or else when the time for it is over, or,
-    /// if none was given, nothing was taken for [`HANDOFF_STALL`].
+    /// if none was given, nothing was taken for [`HANDOFF_STALL`]. Times in which this node stands still do
+    /// not count.
     ///
     /// # Errors
     ///
@@ -273,11 +274,16 @@ impl Cluster {
             Some(time) => (time, time),
             None => (HANDOFF_STALL, HANDOFF_TIMEOUT),
         };
-        while !self.shared.has_handed_over() && began.elapsed() < end {
-            let patience = stall.min(end.saturating_sub(began.elapsed()));
-            if timeout(patience, self.shared.holdings.progress.notified()).await.is_err() {
-                break;
-            }
+        // In steps: a time in which this node stood still was nobody's to take anything, and is one.
+        let (mut spent, mut idle) = (Duration::ZERO, Duration::ZERO);
+        while !self.shared.has_handed_over() && spent < end && idle < stall {
+            let began = Instant::now();
+            let progress = self.shared.holdings.progress.notified();
+            idle = match timeout(HANDOFF_STEP, progress).await {
+                Ok(()) => Duration::ZERO,
+                Err(_) => idle + HANDOFF_STEP,
+            };
+            spent += began.elapsed().min(HANDOFF_STEP);
         }
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let Some(left) = self.left_behind() else {

@@ -499,6 +499,9 @@ pub const MOVE_PAUSE_MAX: Duration = Duration::from_millis(640);
 /// How long a node that leaves waits without anything of it being taken.
 pub const HANDOFF_STALL: Duration = Duration::from_secs(5);
 
+/// How long it waits at a time: what a stop of the node counts for at most.
+pub const HANDOFF_STEP: Duration = Duration::from_millis(100);
+
 /// How long a node may take to hand everything over when it leaves.
 pub const HANDOFF_TIMEOUT: Duration = Duration::from_secs(600);
 

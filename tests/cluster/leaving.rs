@@ -27,6 +27,28 @@ fn four_nodes_are_restarted_one_after_the_other_and_no_request_fails() {
 }
 
 #[test]
+fn a_node_that_stands_still_while_it_leaves_hands_everything_over() {
+    const KEYS: u64 = 200;
+    let a = Member::start("a", &[]);
+    let mut b =
+        Member::start_with("b", "127.0.0.1:0", &[&a.addr], &[("SMACHE_DRAIN_TIMEOUT", "1s")]);
+    settle(&[&a, &b]);
+    for n in 0..KEYS {
+        a.put(&format!("key-{n}"), n).unwrap();
+    }
+    // Nobody takes anything before both go on.
+    a.signal(Signal::STOP);
+    b.signal(Signal::TERM);
+    b.wait_for_line("draining");
+    b.signal(Signal::STOP);
+    std::thread::sleep(Duration::from_millis(1_300));
+    a.signal(Signal::CONT);
+    b.signal(Signal::CONT);
+    assert_eq!(b.wait().0.code(), Some(0));
+    assert!((0..KEYS).all(|n| a.number(&format!("key-{n}")) == Some(n)));
+}
+
+#[test]
 fn nodes_that_leave_at_the_same_time_lose_nothing() {
     let [a, mut b, mut c, d] = cluster(["a", "b", "c", "d"]);
     let load = Load::start(&[&a, &b, &c, &d], Loss::Never);
