@@ -46,7 +46,7 @@ pub(super) struct ShardState {
     /// Entries that were evicted by the last look.
     evicted: u64,
     /// The policies that the writer goes by; `None` until it was told any.
-    governed: Option<Arc<Governed>>,
+    governed: Arc<Governed>,
     /// What it was told of quotas.
     quotas: Vec<Quota>,
     /// Changes of the gate by then.
@@ -71,7 +71,7 @@ impl Actor for ShardActor {
             taken: VecDeque::new(),
             is_ticking: false,
             evicted,
-            governed: None,
+            governed: Arc::default(),
             quotas: vec![],
             gate_changes: 0,
         })
@@ -101,8 +101,8 @@ impl ShardState {
     /// Does all that waits in the inbox.
     fn work(&mut self, now: Millis) {
         self.keep_ended();
-        let policies = self.govern();
-        let Self { holding, writer, taken, .. } = self;
+        self.govern();
+        let Self { holding, writer, taken, governed, .. } = self;
         holding.inbox.take(taken);
         writer.set_lead(clock::lead_ms());
         // After the inbox: a slot that was opened before what is in there brought a version along.
@@ -111,7 +111,7 @@ impl ShardState {
             writer.observe(seen);
         }
         let Holding { gate, counts, ids, .. } = &**holding;
-        let mut turn = Turn { writer, gate, counts, ids, policies: &policies, now };
+        let mut turn = Turn { writer, gate, counts, ids, policies: governed, now };
         for Waiting { work, done, place } in taken.drain(..) {
             match &work {
                 Work::Commands(batch) => batch.apply(&mut turn),
@@ -137,26 +137,25 @@ impl ShardState {
         }
     }
 
-    /// Has the writer go by the policies that hold now, and returns them.
-    fn govern(&mut self) -> Arc<Governed> {
+    /// Has the writer go by the policies that hold now.
+    fn govern(&mut self) {
         let now = self.holding.policies.now();
-        let is_same = self.governed.as_ref().is_some_and(|known| Arc::ptr_eq(known, &now));
-        let now = Arc::clone(&now);
+        let is_same = Arc::ptr_eq(&self.governed, &now);
         if !is_same {
-            self.governed = Some(Arc::clone(&now));
+            // Only then: all shards count who has it in one place.
+            self.governed = Arc::clone(&now);
         }
+        drop(now);
         // What comes with a slot that was opened is written with what that adds to quotas.
         if !is_same || self.gate_changes != self.holding.gate.changes() {
             self.share_quotas();
         }
-        now
     }
 
     /// Tells the writer what this shard has of each quota: as much as it has of all slots.
     fn share_quotas(&mut self) {
-        let Some(governed) = &self.governed else { return };
         let gate_changes = self.holding.gate.changes();
-        let has_quotas = governed.all().any(|(_, policy)| policy.memory.is_some());
+        let has_quotas = self.governed.all().any(|(_, policy)| policy.memory.is_some());
         let slots = if has_quotas { self.slots() } else { 0 };
         let quota = |(namespace, policy): (&Namespace, &Policy)| {
             let (namespace, bytes_in_all) = (namespace.clone(), policy.memory?);
@@ -164,7 +163,7 @@ impl ShardState {
             let bytes_max = (bytes_in_all * slots).div_ceil(SLOTS.into());
             Some(Quota { namespace, bytes_max, bytes_in_all })
         };
-        let quotas: Vec<_> = governed.all().filter_map(quota).collect();
+        let quotas: Vec<_> = self.governed.all().filter_map(quota).collect();
         self.gate_changes = gate_changes;
         if self.quotas != quotas {
             self.writer.set_quotas(&quotas);

@@ -92,6 +92,16 @@ impl Member {
         Self::start_command(smache(SERVE), name, addr, join, settings)
     }
 
+    /// One that Redis clients reach, and where they do.
+    pub fn start_redis(name: &str, join: &[&str]) -> (Self, SocketAddr) {
+        let settings = [("SMACHE_RESP", "127.0.0.1:0")];
+        let member = Self::start_with(name, "127.0.0.1:0", join, &settings);
+        let line = member.lines("node is ready").pop().unwrap();
+        let addr = line.split("resp=\"").nth(1).unwrap().split('"').next().unwrap();
+        let addr = addr.parse().unwrap();
+        (member, addr)
+    }
+
     /// As [`Self::start_at`], of another build.
     pub fn start_build(program: &OsStr, name: &str, addr: &str, join: &[&str]) -> Self {
         Self::start_command(command_of(program, SERVE), name, addr, join, &[])

@@ -7,16 +7,7 @@ use std::time::{Duration, Instant};
 use crate::member::{Member, settle};
 use crate::resp::{Reply, RespClient};
 
-const SETTINGS: [(&str, &str); 1] = [("SMACHE_RESP", "127.0.0.1:0")];
 const PATIENCE: Duration = Duration::from_secs(20);
-
-fn start(name: &str, join: &[&str]) -> (Member, SocketAddr) {
-    let member = Member::start_with(name, "127.0.0.1:0", join, &SETTINGS);
-    let line = member.lines("node is ready").pop().unwrap();
-    let addr = line.split("resp=\"").nth(1).unwrap().split('"').next().unwrap();
-    let addr = addr.parse().unwrap();
-    (member, addr)
-}
 
 fn bulk(text: &str) -> Reply {
     Reply::Bulk(text.as_bytes().to_vec())
@@ -46,8 +37,8 @@ fn numbers(client: &mut RespClient, last: Option<usize>) -> Vec<usize> {
 fn a_message_comes_once_and_in_order_to_all_who_listen_on_all_nodes() {
     const MESSAGES: usize = 2_000;
     const CLIENTS: usize = 10;
-    let (a, a_addr) = start("a", &[]);
-    let (b, b_addr) = start("b", &[&a.addr]);
+    let (a, a_addr) = Member::start_redis("a", &[]);
+    let (b, b_addr) = Member::start_redis("b", &[&a.addr]);
     settle(&[&a, &b]);
     let by_name = |addr| listen(addr, &["SUBSCRIBE", "numbers"]);
     let by_pattern = |addr| listen(addr, &["PSUBSCRIBE", "n?mbers"]);
@@ -77,9 +68,9 @@ fn a_message_comes_once_and_in_order_to_all_who_listen_on_all_nodes() {
 
 #[test]
 fn nobody_hears_a_message_twice_or_misses_one_when_another_node_goes() {
-    let (a, a_addr) = start("a", &[]);
-    let (mut b, b_addr) = start("b", &[&a.addr]);
-    let (mut c, c_addr) = start("c", &[&a.addr]);
+    let (a, a_addr) = Member::start_redis("a", &[]);
+    let (mut b, b_addr) = Member::start_redis("b", &[&a.addr]);
+    let (mut c, c_addr) = Member::start_redis("c", &[&a.addr]);
     settle(&[&a, &b, &c]);
     let mut at_a = listen(a_addr, &["SUBSCRIBE", "numbers"]);
     let mut at_b = listen(b_addr, &["SUBSCRIBE", "numbers"]);
@@ -116,8 +107,8 @@ fn nobody_hears_a_message_twice_or_misses_one_when_another_node_goes() {
 
 #[test]
 fn what_happens_to_a_key_is_told_on_every_node() {
-    let (a, a_addr) = start("a", &[]);
-    let (b, b_addr) = start("b", &[&a.addr]);
+    let (a, a_addr) = Member::start_redis("a", &[]);
+    let (b, b_addr) = Member::start_redis("b", &[&a.addr]);
     settle(&[&a, &b]);
     let (mut at_a, mut at_b) = (RespClient::connect(a_addr), RespClient::connect(b_addr));
     let set = ["CONFIG", "SET", "notify-keyspace-events", "E$g"];
@@ -140,7 +131,7 @@ fn what_happens_to_a_key_is_told_on_every_node() {
 #[test]
 fn transactions_are_done_once_and_together_while_their_slots_move() {
     const SLOTS: usize = 8;
-    let (a, a_addr) = start("a", &[]);
+    let (a, a_addr) = Member::start_redis("a", &[]);
     let is_over = AtomicBool::new(false);
     let key = |slot: usize, name: &str| format!("{{{slot}}}{name}");
     let add = |addr: SocketAddr| {
@@ -167,9 +158,9 @@ fn transactions_are_done_once_and_together_while_their_slots_move() {
     };
     std::thread::scope(|scope| {
         let first = scope.spawn(|| add(a_addr));
-        let (mut b, b_addr) = start("b", &[&a.addr]);
+        let (mut b, b_addr) = Member::start_redis("b", &[&a.addr]);
         let second = scope.spawn(move || add(b_addr));
-        let (c, _) = start("c", &[&a.addr]);
+        let (c, _) = Member::start_redis("c", &[&a.addr]);
         settle(&[&a, &b, &c]);
         is_over.store(true, Ordering::Relaxed);
         let (first, second) = (first.join().unwrap(), second.join().unwrap());
@@ -187,8 +178,8 @@ fn transactions_are_done_once_and_together_while_their_slots_move() {
 
 #[test]
 fn clients_are_told_where_the_owners_of_slots_are_reached() {
-    let (a, a_addr) = start("a", &[]);
-    let (b, b_addr) = start("b", &[&a.addr]);
+    let (a, a_addr) = Member::start_redis("a", &[]);
+    let (b, b_addr) = Member::start_redis("b", &[&a.addr]);
     settle(&[&a, &b]);
     for addr in [a_addr, b_addr] {
         let mut client = RespClient::connect(addr);

@@ -1,20 +1,9 @@
 //! Redis clients at the nodes of a cluster: any node serves any key.
 
-use std::net::SocketAddr;
-
 use crate::member::{Member, settle};
 use crate::resp::{Reply, RespClient, encode};
 
-const SETTINGS: [(&str, &str); 1] = [("SMACHE_RESP", "127.0.0.1:0")];
 const KEYS: usize = 300;
-
-fn start(name: &str, join: &[&str]) -> (Member, SocketAddr) {
-    let member = Member::start_with(name, "127.0.0.1:0", join, &SETTINGS);
-    let line = member.lines("node is ready").pop().unwrap();
-    let addr = line.split("resp=\"").nth(1).unwrap().split('"').next().unwrap();
-    let addr = addr.parse().unwrap();
-    (member, addr)
-}
 
 fn key(n: usize) -> String {
     format!("key-{n}")
@@ -42,8 +31,8 @@ fn count(client: &mut RespClient, words: &[&str]) -> i64 {
 
 #[test]
 fn every_node_serves_redis_clients_every_key_also_when_another_one_goes() {
-    let (a, a_addr) = start("a", &[]);
-    let (mut b, b_addr) = start("b", &[&a.addr]);
+    let (a, a_addr) = Member::start_redis("a", &[]);
+    let (mut b, b_addr) = Member::start_redis("b", &[&a.addr]);
     settle(&[&a, &b]);
     let (mut at_a, mut at_b) = (RespClient::connect(a_addr), RespClient::connect(b_addr));
     let set = all(|n| vec!["SET".to_owned(), key(n), n.to_string()]);
